@@ -1,0 +1,1 @@
+//! One honest harness for every figure

@@ -1,0 +1,1 @@
+//! Raw bindings to the headers of the Asterisk it is built for

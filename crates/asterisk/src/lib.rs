@@ -1,0 +1,1 @@
+//! A safe wrapper to write Asterisk modules with

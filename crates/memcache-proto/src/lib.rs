@@ -1,0 +1,1 @@
+//! memcached's meta protocol, sans-IO, both sides

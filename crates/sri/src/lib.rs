@@ -1,0 +1,1 @@
+//! Shared registrations: which key, which value, how long, and who owns it

@@ -1,0 +1,1 @@
+//! Universal variables over a set of cache servers

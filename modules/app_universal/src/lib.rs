@@ -1,0 +1,1 @@
+//! Universal variables and shared registrations inside Asterisk
