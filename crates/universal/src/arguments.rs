@@ -1,0 +1,210 @@
+//! The arguments of `SetUniVar`, `GetUniVar`, `DelUniVar` and of the functions, taken apart.
+//!
+//! Asterisk cuts what is too long for its buffers before we see it, and says nothing. So an
+//! argument that fills its buffer is refused: it may be the rest of a longer one.
+
+/// The most bytes of an application's argument that Asterisk hands over: one less than
+/// `EXT_DATA_SIZE` (main/pbx.c). An argument of this length may have been cut.
+pub const APPLICATION_BYTES: usize = 8191;
+
+/// The most bytes that `${FUNCTION()}` can carry: one less than `VAR_BUF_SIZE`
+/// (main/pbx_private.h).
+pub const FUNCTION_BYTES: usize = 4095;
+
+/// What is wrong with an argument.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArgumentError {
+    /// It fills Asterisk's buffer.
+    #[error(
+        "the argument fills Asterisk's buffer of {APPLICATION_BYTES} bytes and may have been cut; \
+         nothing was done. Use a shorter value"
+    )]
+    MayBeCut,
+    /// There is no `=`.
+    #[error("'=' is missing; write {0}")]
+    NoEquals(&'static str),
+    /// The channel variable's name cannot be one.
+    #[error(
+        "the channel variable before '=' must be of letters, digits and '_', and not begin with a digit"
+    )]
+    BadVariable,
+    /// Nothing was given.
+    #[error("an argument is missing; write {0}")]
+    Missing(&'static str),
+    /// The time to live is no number of seconds.
+    #[error("the time to live must be a whole number of seconds, 1 or more")]
+    BadTtl,
+}
+
+/// `SetUniVar`'s argument: all after the first `=` is the value.
+///
+/// # Errors
+///
+/// [`ArgumentError::MayBeCut`] or [`ArgumentError::NoEquals`].
+///
+/// ```
+/// let (name, value) = universal::arguments::set(b"greeting=a,b=\"c\"").expect("it is well-formed");
+/// assert_eq!((name, value), (&b"greeting"[..], &b"a,b=\"c\""[..]));
+/// ```
+pub fn set(data: &[u8]) -> Result<(&[u8], &[u8]), ArgumentError> {
+    whole(data)?;
+    split_equals(data).ok_or(ArgumentError::NoEquals("SetUniVar(name=value)"))
+}
+
+/// One `VAR=name` of `GetUniVar`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Fetch<'a> {
+    /// The channel variable that is to get the value.
+    pub variable: &'a [u8],
+    /// The universal variable, not checked yet.
+    pub name: &'a [u8],
+}
+
+/// `GetUniVar`'s argument, one result for each item between the commas.
+///
+/// # Errors
+///
+/// [`ArgumentError::MayBeCut`] or [`ArgumentError::Missing`] for the whole; the items have results
+/// of their own, for one bad item does not spoil the others.
+pub fn get(
+    data: &[u8],
+) -> Result<impl Iterator<Item = Result<Fetch<'_>, ArgumentError>>, ArgumentError> {
+    const FORM: &str = "GetUniVar(VAR=name[,VAR2=name2...])";
+    whole(data)?;
+    if data.is_empty() {
+        return Err(ArgumentError::Missing(FORM));
+    }
+    Ok(data.split(|&byte| byte == b',').map(|item| {
+        let (variable, name) =
+            split_equals(item.trim_ascii()).ok_or(ArgumentError::NoEquals(FORM))?;
+        let variable = variable.trim_ascii();
+        if !is_channel_variable(variable) {
+            return Err(ArgumentError::BadVariable);
+        }
+        Ok(Fetch { variable, name: name.trim_ascii() })
+    }))
+}
+
+/// `DelUniVar`'s argument: names, not checked yet.
+///
+/// # Errors
+///
+/// [`ArgumentError::MayBeCut`] or [`ArgumentError::Missing`].
+pub fn delete(data: &[u8]) -> Result<impl Iterator<Item = &[u8]>, ArgumentError> {
+    whole(data)?;
+    if data.is_empty() {
+        return Err(ArgumentError::Missing("DelUniVar(name[,name2...])"));
+    }
+    Ok(data.split(|&byte| byte == b',').map(<[u8]>::trim_ascii))
+}
+
+/// A function's argument: a name, and after a comma a second part if there is one.
+#[must_use]
+pub fn name_and_rest(data: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match data.iter().position(|&byte| byte == b',') {
+        Some(at) => (data[..at].trim_ascii(), Some(data[at + 1..].trim_ascii())),
+        None => (data.trim_ascii(), None),
+    }
+}
+
+/// A time to live in seconds; `None` and the empty string are "for ever".
+///
+/// # Errors
+///
+/// [`ArgumentError::BadTtl`].
+pub fn ttl(text: Option<&[u8]>) -> Result<Option<std::time::Duration>, ArgumentError> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let seconds = str::from_utf8(text).ok().and_then(|text| text.parse::<u32>().ok());
+    match seconds {
+        Some(seconds @ 1..) => Ok(Some(std::time::Duration::from_secs(seconds.into()))),
+        _ => Err(ArgumentError::BadTtl),
+    }
+}
+
+/// Whether `Set(FUNCTION(arguments)=value)` filled the buffer of `Set`'s own argument.
+///
+/// # Errors
+///
+/// [`ArgumentError::MayBeCut`].
+pub fn written_whole(function: &[u8], arguments: &[u8], value: &[u8]) -> Result<(), ArgumentError> {
+    let around = "()=".len();
+    if function.len() + arguments.len() + value.len() + around >= APPLICATION_BYTES {
+        return Err(ArgumentError::MayBeCut);
+    }
+    Ok(())
+}
+
+fn whole(data: &[u8]) -> Result<(), ArgumentError> {
+    if data.len() >= APPLICATION_BYTES { Err(ArgumentError::MayBeCut) } else { Ok(()) }
+}
+
+fn split_equals(item: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = item.iter().position(|&byte| byte == b'=')?;
+    Some((&item[..at], &item[at + 1..]))
+}
+
+/// Leading underscores are Asterisk's way to say that a called channel inherits the variable.
+fn is_channel_variable(name: &[u8]) -> bool {
+    name.first().is_some_and(|first| !first.is_ascii_digit())
+        && name.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && name.iter().any(|&byte| byte != b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fetches(data: &[u8]) -> Vec<Result<Fetch<'_>, ArgumentError>> {
+        get(data).unwrap().collect()
+    }
+
+    #[test]
+    fn all_after_the_first_equals_is_the_value() {
+        assert_eq!(set(b"a==b"), Ok((&b"a"[..], &b"=b"[..])));
+        assert_eq!(set(b"a="), Ok((&b"a"[..], &b""[..])));
+        assert_eq!(set(b"a= b "), Ok((&b"a"[..], &b" b "[..])));
+        assert!(matches!(set(b"a"), Err(ArgumentError::NoEquals(_))));
+    }
+
+    #[test]
+    fn an_argument_that_fills_the_buffer_is_refused_and_one_byte_less_is_not() {
+        let fits = [b"a=".as_slice(), &vec![b'x'; APPLICATION_BYTES - 3]].concat();
+        assert_eq!(set(&fits).unwrap().1.len(), 8188);
+        let full = [b"a=".as_slice(), &vec![b'x'; APPLICATION_BYTES - 2]].concat();
+        assert_eq!(set(&full), Err(ArgumentError::MayBeCut));
+    }
+
+    #[test]
+    fn one_bad_item_does_not_spoil_the_others() {
+        let all = fetches(b"A=x,oops,1B=y, C = z");
+        assert_eq!(all[0], Ok(Fetch { variable: b"A", name: b"x" }));
+        assert!(matches!(all[1], Err(ArgumentError::NoEquals(_))));
+        assert_eq!(all[2], Err(ArgumentError::BadVariable));
+        assert_eq!(all[3], Ok(Fetch { variable: b"C", name: b"z" }));
+    }
+
+    #[test]
+    fn inherited_channel_variables_are_accepted() {
+        assert_eq!(fetches(b"__X=y"), [Ok(Fetch { variable: b"__X", name: b"y" })]);
+        assert_eq!(fetches(b"__=y"), [Err(ArgumentError::BadVariable)]);
+        assert_eq!(fetches(b"SHELL(x)=y"), [Err(ArgumentError::BadVariable)]);
+    }
+
+    #[test]
+    fn times_to_live_are_whole_seconds_from_one() {
+        assert_eq!(ttl(None), Ok(None));
+        assert_eq!(ttl(Some(b"")), Ok(None));
+        assert_eq!(ttl(Some(b"60")), Ok(Some(std::time::Duration::from_secs(60))));
+        for bad in [&b"0"[..], b"-1", b"1.5", b"a", b"99999999999"] {
+            assert_eq!(ttl(Some(bad)), Err(ArgumentError::BadTtl));
+        }
+    }
+
+    #[test]
+    fn a_function_written_through_a_full_buffer_is_refused() {
+        let value = vec![b'x'; APPLICATION_BYTES - "UNIVAR(a)=".len()];
+        assert_eq!(written_whole(b"UNIVAR", b"a", &value), Err(ArgumentError::MayBeCut));
+        assert_eq!(written_whole(b"UNIVAR", b"a", &value[1..]), Ok(()));
+    }
+}

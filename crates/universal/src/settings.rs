@@ -1,0 +1,431 @@
+//! `universal.conf`: from the lines that Asterisk's config API read to checked settings.
+//!
+//! Every mistake is reported, not only the first, and each names its file, section and line. A file
+//! with a mistake in it is not used at all: half of a configuration is worse than the old one.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use crate::{Template, TemplateError};
+
+/// Where every other section inherits from.
+pub const GENERAL: &str = "general";
+
+const DEFAULT_DEADLINE: Duration = Duration::from_millis(50);
+const DEADLINE_MS: std::ops::RangeInclusive<u64> = 1..=10_000;
+const DEFAULT_LEASE: Duration = Duration::from_secs(60);
+const LEASE_SECONDS: std::ops::RangeInclusive<u64> = 3..=86_400;
+const DEFAULT_PREFIX: &str = "PEER_";
+const DEFAULT_PORT: u16 = 11211;
+const MAX_PREFIX_BYTES: usize = 128;
+const MAX_IDENTITY_BYTES: usize = 1024;
+
+/// One section as Asterisk read it, templates already applied.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct RawSection {
+    /// What stands between the brackets.
+    pub name: String,
+    /// Its lines in order.
+    pub lines: Vec<RawLine>,
+}
+
+/// One `name = value`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RawLine {
+    /// Left of the `=`.
+    pub name: String,
+    /// Right of it.
+    pub value: String,
+    /// The file that it stands in (`#include`).
+    pub file: String,
+    /// Its line there, from 1.
+    pub line: u32,
+    /// Whether it came from a template.
+    pub inherited: bool,
+}
+
+/// The whole of `universal.conf`, checked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// `[general]` first, then the others in the file's order.
+    pub sections: Vec<Section>,
+}
+
+/// One section, with what it inherits from `[general]` filled in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Section {
+    /// What stands between the brackets.
+    pub name: String,
+    /// The cache servers, `host:port`.
+    pub servers: Vec<String>,
+    /// The longest that an application may hold a channel.
+    pub deadline: Duration,
+    /// What is published here, if anything.
+    pub publish: Option<Publish>,
+    /// `prefixes`: all servers' prefixes, in order of preference.
+    pub prefixes: Vec<String>,
+    /// `dial`: how a peer found under one of `prefixes` is called.
+    pub dial: Option<Template>,
+}
+
+/// How the peers registered on this server are published.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Publish {
+    /// Before the peer's name in the key.
+    pub prefix: String,
+    /// The record's value.
+    pub identity: String,
+    /// The longest that a record outlives this server.
+    pub lease: Duration,
+    /// The channel drivers whose peers are published here; all, if empty.
+    pub drivers: Vec<String>,
+}
+
+impl Section {
+    /// The prefixes that lead a variable's name to this section.
+    pub fn owned_prefixes(&self) -> impl Iterator<Item = &str> {
+        let own = self.publish.iter().map(|publish| publish.prefix.as_str());
+        own.chain(self.prefixes.iter().map(String::as_str))
+    }
+}
+
+/// A place in a configuration file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Place {
+    /// The file's name.
+    pub file: String,
+    /// The section.
+    pub section: String,
+    /// The line, from 1; 0 if the section has no lines.
+    pub line: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, section [{}]", self.file, self.section)?;
+        if self.line > 0 { write!(f, ", line {}", self.line) } else { Ok(()) }
+    }
+}
+
+/// One mistake in `universal.conf`.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{place}: {kind}")]
+pub struct Problem {
+    /// Where.
+    pub place: Place,
+    /// What, and how to mend it.
+    pub kind: ProblemKind,
+}
+
+/// What is wrong at a [`Place`].
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// No such option.
+    #[error(
+        "unknown option '{0}'; known are servers, copies, deadline, prefix, identity, lease, drivers, prefixes and dial"
+    )]
+    UnknownOption(String),
+    /// Given twice in one section.
+    #[error("'{0}' is given twice in this section; keep one")]
+    Repeated(String),
+    /// Empty where something is needed.
+    #[error("'{0}' is empty; give it a value or remove the line")]
+    Empty(String),
+    /// Not a whole number in its range.
+    #[error("'{option} = {value}' must be a whole number from {from} to {to} ({unit})")]
+    Number {
+        /// The option.
+        option: &'static str,
+        /// What was written.
+        value: String,
+        /// The least.
+        from: u64,
+        /// The most.
+        to: u64,
+        /// What it counts.
+        unit: &'static str,
+    },
+    /// `copies` other than 1.
+    #[error("'copies = {0}' is not possible: this version keeps one copy; write copies = 1")]
+    Copies(String),
+    /// A server that is no `host:port`.
+    #[error(
+        "server '{0}' is not host:port; the port is 1 to 65535, the default {DEFAULT_PORT}; servers are separated by blanks"
+    )]
+    BadServer(String),
+    /// A server twice in one list.
+    #[error("server '{0}' is listed twice")]
+    RepeatedServer(String),
+    /// No servers at all.
+    #[error("no cache servers; write servers = host:port [host:port...] here or in [general]")]
+    NoServers,
+    /// A prefix that cannot begin a key.
+    #[error(
+        "prefix '{0}' cannot begin a name: it takes 1 to {MAX_PREFIX_BYTES} bytes with no blanks or control bytes, and not 'tandem:'"
+    )]
+    BadPrefix(String),
+    /// Two sections publish under one prefix, or one list has it twice.
+    #[error(
+        "prefix '{prefix}' is already used in section [{other}]; every prefix belongs to one section"
+    )]
+    DuplicatePrefix {
+        /// The prefix.
+        prefix: String,
+        /// The section that had it first.
+        other: String,
+    },
+    /// One prefix leads to different cache servers.
+    #[error(
+        "prefix '{prefix}' is in section [{other}] too, with other servers; give both the same servers"
+    )]
+    PrefixElsewhere {
+        /// The prefix.
+        prefix: String,
+        /// The section that publishes under it.
+        other: String,
+    },
+    /// Publishing options without an identity.
+    #[error(
+        "'{0}' needs an identity: what other servers find in the record; write identity = @this.server/"
+    )]
+    NoIdentity(&'static str),
+    /// An identity that cannot be stored.
+    #[error("the identity takes at most {MAX_IDENTITY_BYTES} bytes")]
+    LongIdentity,
+    /// A template with a mistake.
+    #[error("{0}")]
+    Dial(#[from] TemplateError),
+}
+
+/// Checks what Asterisk read from `file`.
+///
+/// # Errors
+///
+/// Every [`Problem`], in the file's order; at least one.
+pub fn check(file: &str, raw: &[RawSection]) -> Result<Settings, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let empty = RawSection { name: GENERAL.into(), ..RawSection::default() };
+    let general = raw.iter().find(|section| section.name == GENERAL).unwrap_or(&empty);
+    let general_options = Options::read(file, general, &mut problems);
+
+    let mut sections = vec![section(&general_options, None, &mut problems)];
+    for raw in raw.iter().filter(|section| section.name != GENERAL) {
+        let options = Options::read(file, raw, &mut problems);
+        sections.push(section(&options, Some(&general_options), &mut problems));
+    }
+    check_prefixes(file, raw, &sections, &mut problems);
+    // What is inherited was looked at once for each heir.
+    let mut seen = Vec::new();
+    problems.retain(|problem| {
+        !seen.contains(problem) && {
+            seen.push(problem.clone());
+            true
+        }
+    });
+    if problems.is_empty() { Ok(Settings { sections }) } else { Err(problems) }
+}
+
+/// The lines of one section by option.
+struct Options<'a> {
+    file: &'a str,
+    section: &'a str,
+    lines: BTreeMap<&'a str, &'a RawLine>,
+}
+
+const KNOWN: [&str; 9] =
+    ["servers", "copies", "deadline", "prefix", "identity", "lease", "drivers", "prefixes", "dial"];
+
+impl<'a> Options<'a> {
+    fn read(file: &'a str, raw: &'a RawSection, problems: &mut Vec<Problem>) -> Self {
+        let mut options = Self { file, section: &raw.name, lines: BTreeMap::new() };
+        for line in &raw.lines {
+            let place = place(&raw.name, line);
+            if !KNOWN.contains(&line.name.as_str()) {
+                let kind = ProblemKind::UnknownOption(line.name.clone());
+                problems.push(Problem { place, kind });
+            } else if line.value.trim().is_empty() {
+                problems.push(Problem { place, kind: ProblemKind::Empty(line.name.clone()) });
+            } else if let Some(earlier) = options.lines.insert(&line.name, line) {
+                // A template's line may be overridden: the section's own comes later and counts.
+                if !earlier.inherited {
+                    let kind = ProblemKind::Repeated(line.name.clone());
+                    problems.push(Problem { place, kind });
+                }
+            }
+        }
+        options
+    }
+
+    fn get(&self, option: &str) -> Option<&'a str> {
+        self.lines.get(option).map(|line| line.value.trim())
+    }
+
+    fn problem(&self, option: &str, kind: ProblemKind) -> Problem {
+        let at = self.lines.get(option).or_else(|| self.lines.values().next());
+        let nowhere = Place { file: self.file.into(), section: self.section.into(), line: 0 };
+        Problem { place: at.map_or(nowhere, |line| place(self.section, line)), kind }
+    }
+}
+
+fn place(section: &str, line: &RawLine) -> Place {
+    Place { file: line.file.clone(), section: section.into(), line: line.line }
+}
+
+fn section(
+    options: &Options<'_>,
+    general: Option<&Options<'_>>,
+    problems: &mut Vec<Problem>,
+) -> Section {
+    let inherited = |option: &str| match general {
+        Some(general) if options.get(option).is_none() => general,
+        _ => options,
+    };
+    if let Some(other) = options.get("copies").filter(|&copies| copies != "1") {
+        problems.push(options.problem("copies", ProblemKind::Copies(other.into())));
+    }
+    let dial = options.get("dial").map(Template::parse).transpose().unwrap_or_else(|error| {
+        problems.push(options.problem("dial", error.into()));
+        None
+    });
+    let deadline = number(inherited("deadline"), "deadline", DEADLINE_MS, "milliseconds", problems);
+    let lease = number(inherited("lease"), "lease", LEASE_SECONDS, "seconds", problems);
+    let lease = lease.map_or(DEFAULT_LEASE, Duration::from_secs);
+    Section {
+        name: options.section.into(),
+        servers: servers(inherited("servers"), problems),
+        deadline: deadline.map_or(DEFAULT_DEADLINE, Duration::from_millis),
+        publish: publish(options, lease, problems),
+        prefixes: words(options, "prefixes"),
+        dial,
+    }
+}
+
+fn number(
+    options: &Options<'_>,
+    option: &'static str,
+    range: std::ops::RangeInclusive<u64>,
+    unit: &'static str,
+    problems: &mut Vec<Problem>,
+) -> Option<u64> {
+    let text = options.get(option)?;
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    if number.is_none() {
+        let (value, from, to) = (text.into(), *range.start(), *range.end());
+        let kind = ProblemKind::Number { option, value, from, to, unit };
+        problems.push(options.problem(option, kind));
+    }
+    number
+}
+
+fn words(options: &Options<'_>, option: &str) -> Vec<String> {
+    let list = options.get(option).unwrap_or_default();
+    list.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+fn servers(options: &Options<'_>, problems: &mut Vec<Problem>) -> Vec<String> {
+    let mut servers: Vec<String> = Vec::new();
+    for word in words(options, "servers") {
+        match server(&word) {
+            Some(server) if !servers.contains(&server) => servers.push(server),
+            Some(_) => problems.push(options.problem("servers", ProblemKind::RepeatedServer(word))),
+            None => problems.push(options.problem("servers", ProblemKind::BadServer(word))),
+        }
+    }
+    if options.get("servers").is_none() {
+        problems.push(options.problem("servers", ProblemKind::NoServers));
+    }
+    servers
+}
+
+/// `host`, `host:port`, `[v6]` or `[v6]:port`, always with the port in the answer.
+fn server(word: &str) -> Option<String> {
+    let (host, port) = match word.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => {
+            address.parse::<std::net::Ipv6Addr>().ok()?;
+            (format!("[{address}]"), rest.strip_prefix(':').or(rest.is_empty().then_some("")))
+        }
+        None => match word.split_once(':') {
+            Some((host, port)) => (host.to_owned(), (!port.is_empty()).then_some(port)),
+            None => (word.to_owned(), Some("")),
+        },
+    };
+    let port = match port? {
+        "" => DEFAULT_PORT,
+        digits => digits.parse().ok().filter(|&port| port > 0)?,
+    };
+    let is_host = host.starts_with('[')
+        || !host.is_empty()
+            && host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_');
+    is_host.then(|| format!("{host}:{port}"))
+}
+
+fn publish(options: &Options<'_>, lease: Duration, problems: &mut Vec<Problem>) -> Option<Publish> {
+    let Some(identity) = options.get("identity") else {
+        for option in ["prefix", "drivers"] {
+            if options.get(option).is_some() {
+                problems.push(options.problem(option, ProblemKind::NoIdentity(option)));
+            }
+        }
+        return None;
+    };
+    if identity.len() > MAX_IDENTITY_BYTES {
+        problems.push(options.problem("identity", ProblemKind::LongIdentity));
+    }
+    Some(Publish {
+        prefix: options.get("prefix").unwrap_or(DEFAULT_PREFIX).into(),
+        identity: identity.into(),
+        lease,
+        drivers: words(options, "drivers"),
+    })
+}
+
+/// Every prefix can begin a name, and belongs to one section.
+fn check_prefixes(
+    file: &str,
+    raw: &[RawSection],
+    sections: &[Section],
+    problems: &mut Vec<Problem>,
+) {
+    let mut published: BTreeMap<&str, &Section> = BTreeMap::new();
+    let mut listed: BTreeMap<&str, &Section> = BTreeMap::new();
+    for section in sections {
+        let raw_lines = raw.iter().find(|raw| raw.name == section.name);
+        let mut note = |option: &str, kind| {
+            let line = raw_lines.and_then(|raw| raw.lines.iter().rfind(|l| l.name == option));
+            let nowhere = Place { file: file.into(), section: section.name.clone(), line: 0 };
+            problems
+                .push(Problem { place: line.map_or(nowhere, |l| place(&section.name, l)), kind });
+        };
+        let own = section.publish.iter().map(|publish| ("prefix", publish.prefix.as_str()));
+        let others = section.prefixes.iter().map(|prefix| ("prefixes", prefix.as_str()));
+        for (option, prefix) in own.chain(others) {
+            if !is_prefix(prefix) {
+                note(option, ProblemKind::BadPrefix(prefix.into()));
+            }
+            let (same, other) = match option {
+                "prefix" => (&mut published, &listed),
+                _ => (&mut listed, &published),
+            };
+            if let Some(first) = other.get(prefix).filter(|first| first.servers != section.servers)
+            {
+                let (prefix, other) = (prefix.into(), first.name.clone());
+                note(option, ProblemKind::PrefixElsewhere { prefix, other });
+            }
+            if let Some(first) = same.insert(prefix, section) {
+                let (prefix, other) = (prefix.into(), first.name.clone());
+                note(option, ProblemKind::DuplicatePrefix { prefix, other });
+            }
+        }
+    }
+}
+
+fn is_prefix(prefix: &str) -> bool {
+    (1..=MAX_PREFIX_BYTES).contains(&prefix.len())
+        && !prefix.bytes().any(|byte| byte <= b' ' || byte == 0x7f)
+        && !prefix.starts_with("tandem:")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+use super::*;
+
+/// Reads the simple part of Asterisk's format; templates and includes are Asterisk's own business.
+fn read(text: &str) -> Result<Settings, Vec<Problem>> {
+    let mut raw: Vec<RawSection> = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        if let Some(name) = line.trim().strip_prefix('[') {
+            raw.push(RawSection { name: name.trim_end_matches(']').into(), lines: vec![] });
+        } else if let Some((name, value)) = line.split_once('=') {
+            raw.last_mut().unwrap().lines.push(RawLine {
+                name: name.trim().into(),
+                value: value.trim().into(),
+                file: "universal.conf".into(),
+                line: number,
+                inherited: false,
+            });
+        }
+    }
+    check("universal.conf", &raw)
+}
+
+fn messages(text: &str) -> Vec<String> {
+    read(text).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_registrar_and_a_gateway_are_read() {
+    let settings = read(
+        "[general]\nservers = c1 c2:11212\ndeadline = 20\n\
+         [phones]\nprefix = PEERA_\nidentity = @192.0.2.11/\nlease = 30\ndrivers = PJSIP IAX2\n\
+         [fleet]\nservers = [::1]:11211\nprefixes = PEERB_ PEERC_\ndial = IAX2/t{identity}{peer}\n",
+    )
+    .unwrap();
+    let [general, phones, fleet] = &settings.sections[..] else { panic!("three sections") };
+    assert_eq!(general.servers, ["c1:11211", "c2:11212"]);
+    assert_eq!(phones.servers, general.servers, "servers are inherited");
+    assert_eq!(phones.deadline, Duration::from_millis(20));
+    let publish = phones.publish.as_ref().unwrap();
+    assert_eq!(publish.prefix, "PEERA_");
+    assert_eq!(publish.lease, Duration::from_secs(30));
+    assert_eq!(publish.drivers, ["PJSIP", "IAX2"]);
+    assert_eq!(fleet.servers, ["[::1]:11211"]);
+    assert_eq!(fleet.owned_prefixes().collect::<Vec<_>>(), ["PEERB_", "PEERC_"]);
+    assert!(fleet.dial.is_some());
+}
+
+#[test]
+fn the_prefix_defaults_to_that_of_the_original_page() {
+    let settings = read("[general]\nservers = c1\n[phones]\nidentity = @a/\n").unwrap();
+    assert_eq!(settings.sections[1].publish.as_ref().unwrap().prefix, "PEER_");
+}
+
+#[test]
+fn every_mistake_is_named_with_its_line() {
+    let messages = messages(
+        "[general]\nservers = a:0 b b\ndeadline = soon\n\
+         [phones]\nprefx = X_\nprefix = P_\n[more]\ncopies = 2\ndial = IAX2/{exten}\n",
+    );
+    for expected in [
+        "universal.conf, section [general], line 2: server 'a:0' is not host:port",
+        "universal.conf, section [general], line 2: server 'b' is listed twice",
+        "universal.conf, section [general], line 3: 'deadline = soon' must be a whole number",
+        "universal.conf, section [phones], line 5: unknown option 'prefx'",
+        "universal.conf, section [phones], line 6: 'prefix' needs an identity",
+        "universal.conf, section [more], line 8: 'copies = 2' is not possible",
+        "universal.conf, section [more], line 9: the dial template has '{exten}'",
+    ] {
+        assert!(messages.iter().any(|m| m.starts_with(expected)), "{expected}\n{messages:#?}");
+    }
+    assert_eq!(messages.len(), 7, "{messages:#?}");
+}
+
+#[test]
+fn duplicate_prefixes_are_refused() {
+    let text = "[general]\nservers = c\n[a]\nprefix = P_\nidentity = @a/\n[b]\nprefix = P_\nidentity = @b/\n";
+    assert_eq!(
+        messages(text),
+        ["universal.conf, section [b], line 7: prefix 'P_' is already used in section [a]; \
+          every prefix belongs to one section"]
+    );
+}
+
+#[test]
+fn a_server_may_list_its_own_prefix_among_all_prefixes() {
+    let text =
+        "[general]\nservers = c\n[a]\nprefix = A_\nidentity = @a/\n[fleet]\nprefixes = A_ B_\n";
+    assert!(read(text).is_ok());
+    let elsewhere = format!("{text}servers = d\n");
+    assert_eq!(
+        messages(&elsewhere),
+        ["universal.conf, section [fleet], line 7: prefix 'A_' is in section [a] too, with other \
+          servers; give both the same servers"]
+    );
+}
+
+#[test]
+fn no_servers_at_all_is_one_problem_with_its_cure() {
+    assert_eq!(
+        messages("[general]\n"),
+        ["universal.conf, section [general]: no cache servers; write servers = host:port \
+          [host:port...] here or in [general]"]
+    );
+    assert_eq!(messages(""), messages("[general]\n"));
+}
+
+#[test]
+fn an_option_twice_in_a_section_is_refused_but_a_template_may_be_overridden() {
+    assert_eq!(
+        messages("[general]\nservers = c\nlease = 5\nlease = 6\n"),
+        [
+            "universal.conf, section [general], line 4: 'lease' is given twice in this section; keep one"
+        ]
+    );
+    let line = |name: &str, value: &str, line, inherited| RawLine {
+        name: name.into(),
+        value: value.into(),
+        file: "universal.conf".into(),
+        line,
+        inherited,
+    };
+    let general = RawSection { name: GENERAL.into(), lines: vec![line("servers", "c", 2, false)] };
+    let lines = vec![
+        line("lease", "5", 6, true),
+        line("lease", "6", 11, false),
+        line("identity", "@a/", 12, false),
+    ];
+    let phones = RawSection { name: "phones".into(), lines };
+    let settings = check("universal.conf", &[general, phones]).unwrap();
+    assert_eq!(settings.sections[1].publish.as_ref().unwrap().lease, Duration::from_secs(6));
+}
+
+#[test]
+fn prefixes_that_cannot_begin_a_name_are_refused() {
+    for bad in ["tandem:x", &"x".repeat(129)] {
+        let text = format!("[general]\nservers = c\n[a]\nprefix = {bad}\nidentity = @a/\n");
+        assert!(messages(&text)[0].contains("cannot begin a name"), "{bad}");
+    }
+}
