@@ -6,9 +6,12 @@ use std::thread;
 
 use crate::config::{self, ServerConfig};
 use crate::error::{LabError, Result};
+use crate::iax_phone::IaxPhone;
 use crate::memcached::Cache;
+use crate::phone::PhoneBuilder;
 use crate::place::{self, Place};
 use crate::server::Asterisk;
+use crate::sipp::RegisterMany;
 
 /// What a lab is going to be. By default: servers A, B and gateway, and two caches.
 #[derive(Debug)]
@@ -204,6 +207,31 @@ impl Lab {
     #[must_use]
     pub fn cache(&self, number: usize) -> &Cache {
         &self.caches[number - 1]
+    }
+
+    /// A SIP phone with this number, to be started.
+    pub fn phone(&self, number: &str) -> PhoneBuilder {
+        PhoneBuilder::new(&self.place, number)
+    }
+
+    /// Starts an IAX2 phone with this number; it is registered nowhere.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start.
+    pub fn iax_phone(&self, number: &str) -> Result<IaxPhone> {
+        IaxPhone::start(&self.place, number)
+    }
+
+    /// Registers `count` phones with numbers from `first` at a server, which must have them
+    /// ([`ServerConfig::pjsip_many`]).
+    pub fn register_many<'lab>(
+        &'lab self,
+        server: &'lab Asterisk,
+        first: u32,
+        count: u32,
+    ) -> RegisterMany<'lab> {
+        RegisterMany::new(&self.place, server, first, count)
     }
 
     /// Where this lab is.

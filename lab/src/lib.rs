@@ -19,20 +19,29 @@
 //! ```
 
 mod ami;
+mod baresip;
 mod config;
 mod error;
+mod iax_phone;
+mod iax_release;
 mod lab;
 mod memcached;
+mod phone;
 mod place;
 mod process;
 mod server;
+mod sipp;
+mod tone;
 mod wait;
 
 pub use ami::{Ami, AmiMessage};
 pub use config::{ServerConfig, TRUNK_SECRET, phone_secret};
 pub use error::{LabError, Result};
+pub use iax_phone::IaxPhone;
 pub use lab::{Lab, LabBuilder};
 pub use memcached::{Cache, MEMCACHED_PORT};
+pub use phone::{Phone, PhoneBuilder};
 pub use place::{DEMO_NUMBER, Place};
 pub use server::{AMI_PORT, Asterisk, IAX_PORT, SIP_PORT};
+pub use sipp::RegisterMany;
 pub use wait::{wait_for, wait_until};
