@@ -32,10 +32,7 @@ impl AmiMessage {
     }
 
     /// All headers of this name.
-    pub fn values<'a, 'n>(
-        &'a self,
-        name: &'n str,
-    ) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+    pub fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         self.headers
             .iter()
             .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
@@ -93,7 +90,8 @@ impl Ami {
         log: &Path,
     ) -> Result<Self> {
         let place = address.to_string();
-        let stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN).at("connect to", &place)?;
+        let stream =
+            TcpStream::connect_timeout(&address, ANSWER_WITHIN).at("connect to", &place)?;
         let readable = stream.try_clone().at("set up", &place)?;
         let inbox = Arc::new((Mutex::new(Inbox::default()), Condvar::new()));
         let filled = Arc::clone(&inbox);

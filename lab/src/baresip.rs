@@ -50,12 +50,20 @@ pub(crate) struct Control {
 impl Control {
     pub(crate) fn connect(name: &str, address: SocketAddr, log: &Path) -> Result<Self> {
         let place = address.to_string();
-        let stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN).at("connect to", &place)?;
+        let stream =
+            TcpStream::connect_timeout(&address, ANSWER_WITHIN).at("connect to", &place)?;
         let readable = stream.try_clone().at("set up", &place)?;
         let inbox = Arc::new((Mutex::new(Inbox::default()), Condvar::new()));
         let filled = Arc::clone(&inbox);
         let reader = Some(thread::spawn(move || read_all(readable, &filled)));
-        Ok(Self { stream, name: name.to_owned(), log: log.to_owned(), inbox, next_token: 0, reader })
+        Ok(Self {
+            stream,
+            name: name.to_owned(),
+            log: log.to_owned(),
+            inbox,
+            next_token: 0,
+            reader,
+        })
     }
 
     /// Sends a command and waits for its answer.

@@ -67,8 +67,7 @@ impl ServerConfig {
     /// A server that starts, and that knows nobody.
     #[must_use]
     pub fn bare(name: &str, host: u8) -> Self {
-        let files =
-            COMMON.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
+        let files = COMMON.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
         Self { name: name.to_owned(), host, files, module: None, documentation: None }
     }
 
@@ -249,7 +248,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_added_to_keeps_what_it_had() {
-        let config = ServerConfig::bare("A", 11).append("new.conf", "one").append("new.conf", "two");
+        let config =
+            ServerConfig::bare("A", 11).append("new.conf", "one").append("new.conf", "two");
         assert_eq!(config.files["new.conf"], "one\ntwo");
     }
 

@@ -34,11 +34,7 @@ impl LabBuilder {
 
     /// Changes the configuration of one of the servers; one that is not there yet is added as a bare one, with
     /// the next address.
-    pub fn server(
-        mut self,
-        name: &str,
-        change: impl FnOnce(ServerConfig) -> ServerConfig,
-    ) -> Self {
+    pub fn server(mut self, name: &str, change: impl FnOnce(ServerConfig) -> ServerConfig) -> Self {
         let at = self.servers.iter().position(|server| server.name == name);
         let (at, server) = match at {
             Some(at) => (at, self.servers.remove(at)),

@@ -135,7 +135,8 @@ impl Cache {
     pub fn command(&self, command: &str) -> Result<Vec<String>> {
         let address = self.address();
         let place = address.to_string();
-        let stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN).at("connect to", &place)?;
+        let stream =
+            TcpStream::connect_timeout(&address, ANSWER_WITHIN).at("connect to", &place)?;
         stream.set_read_timeout(Some(ANSWER_WITHIN)).at("set up", &place)?;
         write!(&stream, "{command}\r\n").at("write to", &place)?;
         let mut lines = Vec::new();
@@ -169,8 +170,7 @@ impl Cache {
     ///
     /// If it does not answer or refuses.
     pub fn set(&self, key: &str, value: &str, ttl_secs: u32) -> Result<()> {
-        let answer =
-            self.command(&format!("set {key} 0 {ttl_secs} {}\r\n{value}", value.len()))?;
+        let answer = self.command(&format!("set {key} 0 {ttl_secs} {}\r\n{value}", value.len()))?;
         if answer == ["STORED"] {
             return Ok(());
         }

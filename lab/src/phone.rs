@@ -166,11 +166,8 @@ impl Phone {
     ///
     /// If it is not running.
     pub fn add_account(&self, server: &Asterisk) -> Result<()> {
-        let params = format!(
-            "<{}>;auth_pass={};regint=0",
-            self.account(server),
-            phone_secret(&self.number)
-        );
+        let params =
+            format!("<{}>;auth_pass={};regint=0", self.account(server), phone_secret(&self.number));
         self.with(|running| running.control.command("uanew", &params).map(drop))
     }
 

@@ -42,7 +42,8 @@ impl Process {
         let err = out.try_clone().at("open", log)?;
         command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
         let child = spawn_on_lasting_thread(die_with_parent(command)).at("start", program)?;
-        let process = Self { child, status: None, program: program.to_owned(), log: log.to_owned() };
+        let process =
+            Self { child, status: None, program: program.to_owned(), log: log.to_owned() };
         note_pid(pids, process.pid())?;
         Ok(process)
     }

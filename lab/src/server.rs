@@ -28,11 +28,11 @@ const BOOT_WITHIN: Duration = Duration::from_secs(20);
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// Asterisk's data folder inside of the root.
 const SHARED_DATA: &str = "/usr/share/asterisk";
-/// Folders of a server, below its own. voicemail and firmware are only there to be found.
+/// Folders of a server, below its own. keys, voicemail and firmware are only there to be found.
 const FOLDERS: &[&str] = &[
     "etc",
     "modules",
-    "lib",
+    "lib/keys",
     "data/firmware/iax",
     "data/documentation/thirdparty",
     "spool/voicemail",
@@ -105,7 +105,9 @@ impl Asterisk {
         let mut command = Command::new("/usr/sbin/asterisk");
         command.args(["-f", "-C", &self.conf_inside()]);
         let command = process::inside(self.place.root(), command)?;
-        let mut process = Process::spawn(command, &self.name, &self.log(), &self.place.pids())?;
+        // What it prints before it logs, and why it could not.
+        let console = self.place.logs().join(&self.name).join("log/console");
+        let mut process = Process::spawn(command, &self.name, &console, &self.place.pids())?;
         let what = format!("{} is fully booted", self.name);
         wait_until(&what, BOOT_WITHIN, &self.log(), || {
             process.must_run()?;
@@ -254,6 +256,21 @@ impl Asterisk {
         crate::wait::wait_for(&what, within, &self.log(), || {
             let printed = self.cli(command)?;
             Ok(printed.contains(text).then_some(printed))
+        })
+    }
+
+    /// Waits until its AstDB on disk contains this text, as `registrar/contact/200`: Asterisk writes up to a
+    /// second late, and a crash before that loses it.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::TimedOut`].
+    pub fn wait_database_saved(&self, text: &str, within: Duration) -> Result<()> {
+        let path = self.home.join("lib/astdb.sqlite3");
+        let what = format!("{} has '{text}' in {}", self.name, path.display());
+        wait_until(&what, within, &self.log(), || {
+            let bytes = fs::read(&path).at("read", &path)?;
+            Ok(bytes.windows(text.len()).any(|part| part == text.as_bytes()))
         })
     }
 

@@ -58,10 +58,7 @@ mod tests {
         let error =
             wait_until("the moon is full", Duration::ZERO, Path::new("moon.log"), || Ok(false))
                 .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "waited 0ns in vain until the moon is full; see moon.log"
-        );
+        assert_eq!(error.to_string(), "waited 0ns in vain until the moon is full; see moon.log");
     }
 
     #[test]
