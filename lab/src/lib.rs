@@ -1,1 +1,47 @@
-//! Real Asterisk servers, caches and phones on loopback, for the demo, tests and benches
+//! Real Asterisk servers, caches and phones on loopback, for the demo, tests and benches.
+//!
+//! Nothing here is a mock: servers are Debian's Asterisk in a root folder that `lab/setup` made, caches are
+//! memcached, SIP phones are baresip, IAX2 phones are one more Asterisk, and load comes from sipp. A [`Lab`]
+//! owns them all, and when it is dropped nothing is left running. Everything that waits, waits for a condition
+//! with a bound, and says which condition and which log to read when it fails.
+//!
+//! ```no_run
+//! # fn main() -> tandem_lab::Result<()> {
+//! use std::time::Duration;
+//!
+//! let lab = tandem_lab::Lab::start("my-test")?;
+//! let phone = lab.phone("200").start()?;
+//! phone.register_at(lab.a(), Duration::from_secs(60))?;
+//! assert!(lab.a().cli("pjsip show contacts")?.contains("200/"));
+//! assert!(lab.a().warnings()?.is_empty());
+//! # Ok(())
+//! # }
+//! ```
+
+mod ami;
+mod baresip;
+mod config;
+mod error;
+mod iax_phone;
+mod iax_release;
+mod lab;
+mod memcached;
+mod phone;
+mod place;
+mod process;
+mod server;
+mod sipp;
+mod tone;
+mod wait;
+
+pub use ami::{Ami, AmiMessage};
+pub use config::{ServerConfig, TRUNK_SECRET, phone_secret};
+pub use error::{LabError, Result};
+pub use iax_phone::IaxPhone;
+pub use lab::{Lab, LabBuilder};
+pub use memcached::{Cache, MEMCACHED_PORT};
+pub use phone::{Phone, PhoneBuilder};
+pub use place::{DEMO_NUMBER, Place};
+pub use server::{AMI_PORT, Asterisk, IAX_PORT, SIP_PORT};
+pub use sipp::RegisterMany;
+pub use wait::{wait_for, wait_until};

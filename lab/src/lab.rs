@@ -1,0 +1,272 @@
+//! A lab: which servers and caches there are, their start and their end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use crate::config::{self, ServerConfig};
+use crate::error::{LabError, Result};
+use crate::iax_phone::IaxPhone;
+use crate::memcached::Cache;
+use crate::phone::PhoneBuilder;
+use crate::place::{self, Place};
+use crate::server::Asterisk;
+use crate::sipp::RegisterMany;
+
+/// What a lab is going to be. By default: servers A, B and gateway, and two caches.
+#[derive(Debug)]
+#[must_use = "a lab begins with start()"]
+pub struct LabBuilder {
+    name: String,
+    number: Option<u8>,
+    servers: Vec<ServerConfig>,
+    caches: u8,
+    module: Option<PathBuf>,
+    documentation: Option<PathBuf>,
+}
+
+impl LabBuilder {
+    /// Takes this number instead of the first free one; [`crate::DEMO_NUMBER`] is the demo's.
+    pub fn number(mut self, number: u8) -> Self {
+        self.number = Some(number);
+        self
+    }
+
+    /// Changes the configuration of one of the servers; one that is not there yet is added as a bare one, with
+    /// the next address.
+    pub fn server(mut self, name: &str, change: impl FnOnce(ServerConfig) -> ServerConfig) -> Self {
+        let at = self.servers.iter().position(|server| server.name == name);
+        let (at, server) = match at {
+            Some(at) => (at, self.servers.remove(at)),
+            None => {
+                let host = self.servers.iter().map(|server| server.host).max().unwrap_or(10) + 1;
+                (self.servers.len(), ServerConfig::bare(name, host))
+            }
+        };
+        self.servers.insert(at, change(server));
+        self
+    }
+
+    /// Leaves a server out.
+    pub fn without_server(mut self, name: &str) -> Self {
+        self.servers.retain(|server| server.name != name);
+        self
+    }
+
+    /// How many of the two caches run.
+    pub fn caches(mut self, count: u8) -> Self {
+        self.caches = count.min(2);
+        self
+    }
+
+    /// Loads this `app_universal.so` into every server; [`Lab::built_module`] finds it.
+    pub fn module(mut self, path: impl Into<PathBuf>) -> Self {
+        self.module = Some(path.into());
+        self
+    }
+
+    /// XML help for the module, in place before it is loaded.
+    pub fn documentation(mut self, path: impl Into<PathBuf>) -> Self {
+        self.documentation = Some(path.into());
+        self
+    }
+
+    /// Starts everything, all servers at once, and returns when all are ready.
+    ///
+    /// # Errors
+    ///
+    /// If the machine has not been made ready, or anything does not start.
+    pub fn start(self) -> Result<Lab> {
+        let place = Arc::new(Place::claim(&self.name, self.number)?);
+        let mut lab = Lab { servers: Vec::new(), caches: Vec::new(), place };
+        for number in 1..=self.caches {
+            let address = config::cache_address(&lab.place, number);
+            lab.caches.push(Cache::start_new(&lab.place, &format!("cache{number}"), address)?);
+        }
+        for mut server in self.servers {
+            if let Some(module) = &self.module {
+                server = server.module(module);
+            }
+            if let Some(xml) = &self.documentation {
+                server = server.documentation(xml);
+            }
+            lab.servers.push(Asterisk::prepare(&lab.place, &server)?);
+        }
+        thread::scope(|scope| {
+            let starts: Vec<_> =
+                lab.servers.iter().map(|server| scope.spawn(|| server.start())).collect();
+            for start in starts {
+                start.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            }
+            Ok(())
+        })?;
+        Ok(lab)
+    }
+}
+
+/// Running servers and caches. Dropping it ends them all and keeps their logs.
+#[derive(Debug)]
+pub struct Lab {
+    servers: Vec<Asterisk>,
+    caches: Vec<Cache>,
+    place: Arc<Place>,
+}
+
+impl Lab {
+    /// The default lab, without the module, under a name that its logs are kept by.
+    ///
+    /// # Errors
+    ///
+    /// As [`LabBuilder::start`].
+    pub fn start(name: &str) -> Result<Self> {
+        Self::builder(name).start()
+    }
+
+    /// A lab to be changed before it starts.
+    pub fn builder(name: &str) -> LabBuilder {
+        LabBuilder {
+            name: name.to_owned(),
+            number: None,
+            servers: vec![
+                ServerConfig::registrar_a(),
+                ServerConfig::registrar_b(),
+                ServerConfig::gateway(),
+            ],
+            caches: 2,
+            module: None,
+            documentation: None,
+        }
+    }
+
+    /// The `app_universal.so` that cargo has built beside this very program.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NotSetUp`] if it has not been built.
+    pub fn built_module() -> Result<PathBuf> {
+        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+        let path = place::target_folder().join(profile).join("libapp_universal.so");
+        if path.exists() { Ok(path) } else { Err(LabError::NotSetUp { missing: path }) }
+    }
+
+    /// The server of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NoSuch`].
+    pub fn server(&self, name: &str) -> Result<&Asterisk> {
+        let found = self.servers.iter().find(|server| server.name() == name);
+        found.ok_or_else(|| LabError::NoSuch { thing: "server", name: name.to_owned() })
+    }
+
+    /// All servers.
+    #[must_use]
+    pub fn servers(&self) -> &[Asterisk] {
+        &self.servers
+    }
+
+    /// Server A.
+    ///
+    /// # Panics
+    ///
+    /// If it was left out.
+    #[must_use]
+    pub fn a(&self) -> &Asterisk {
+        self.server("A").expect("server A was left out of this lab")
+    }
+
+    /// Server B.
+    ///
+    /// # Panics
+    ///
+    /// If it was left out.
+    #[must_use]
+    pub fn b(&self) -> &Asterisk {
+        self.server("B").expect("server B was left out of this lab")
+    }
+
+    /// The gateway.
+    ///
+    /// # Panics
+    ///
+    /// If it was left out.
+    #[must_use]
+    pub fn gateway(&self) -> &Asterisk {
+        self.server("gateway").expect("the gateway was left out of this lab")
+    }
+
+    /// A cache server by its number, from 1.
+    ///
+    /// # Panics
+    ///
+    /// If this lab has no such cache.
+    #[must_use]
+    pub fn cache(&self, number: usize) -> &Cache {
+        &self.caches[number - 1]
+    }
+
+    /// A SIP phone with this number, to be started.
+    pub fn phone(&self, number: &str) -> PhoneBuilder {
+        PhoneBuilder::new(&self.place, number)
+    }
+
+    /// Starts an IAX2 phone with this number; it is registered nowhere.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start.
+    pub fn iax_phone(&self, number: &str) -> Result<IaxPhone> {
+        IaxPhone::start(&self.place, number)
+    }
+
+    /// Registers `count` phones with numbers from `first` at a server, which must have them
+    /// ([`ServerConfig::pjsip_many`]).
+    pub fn register_many<'lab>(
+        &'lab self,
+        server: &'lab Asterisk,
+        first: u32,
+        count: u32,
+    ) -> RegisterMany<'lab> {
+        RegisterMany::new(&self.place, server, first, count)
+    }
+
+    /// Where this lab is.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The folder where people find the logs, while it runs and afterwards.
+    #[must_use]
+    pub fn logs(&self) -> &Path {
+        self.place.logs()
+    }
+
+    /// All warnings and errors that any server has logged, each behind its server's name.
+    ///
+    /// # Errors
+    ///
+    /// If a log cannot be read.
+    pub fn warnings(&self) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        for server in &self.servers {
+            let found = server.warnings()?;
+            all.extend(found.into_iter().map(|line| format!("{}: {line}", server.name())));
+        }
+        Ok(all)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for server in &self.servers {
+            server.begin_to_end();
+        }
+        for server in &self.servers {
+            server.end();
+        }
+        for cache in &self.caches {
+            cache.kill();
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! A SIP phone: a real baresip that sends a tone and records what it hears.
+//!
+//! It has no sound card. Its source is a sine of the phone's own pitch, and baresip's `sndfile` filter writes
+//! what comes in to a WAV file; [`Phone::heard_tone`] listens to that. It may have accounts on several servers
+//! at once, as a Cisco 7960 has.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::baresip::{Control, Event};
+use crate::config::phone_secret;
+use crate::error::{At as _, LabError, Result};
+use crate::place::Place;
+use crate::process::Process;
+use crate::server::Asterisk;
+use crate::tone::Recording;
+use crate::wait::{wait_for, wait_until};
+
+/// The port of baresip's remote control.
+const CONTROL_PORT: u16 = 4444;
+/// How long a phone may take to be there.
+const START_WITHIN: Duration = Duration::from_secs(10);
+/// How long a registration, or its end, may take.
+const REGISTER_WITHIN: Duration = Duration::from_secs(10);
+/// The tone of a phone that was not given one.
+const TONE_HZ: u32 = 440;
+
+/// A phone to be.
+#[derive(Debug)]
+#[must_use = "a phone begins with start()"]
+pub struct PhoneBuilder {
+    place: Arc<Place>,
+    number: String,
+    tone_hz: u32,
+    answers: bool,
+}
+
+impl PhoneBuilder {
+    pub(crate) fn new(place: &Arc<Place>, number: &str) -> Self {
+        let (place, number) = (Arc::clone(place), number.to_owned());
+        Self { place, number, tone_hz: TONE_HZ, answers: true }
+    }
+
+    /// The pitch of its voice, 440 if nothing is said.
+    pub fn tone_hz(mut self, hz: u32) -> Self {
+        self.tone_hz = hz;
+        self
+    }
+
+    /// Whether it answers calls by itself, which it does if nothing is said; if not, see [`Phone::answer`].
+    pub fn answers(mut self, answers: bool) -> Self {
+        self.answers = answers;
+        self
+    }
+
+    /// Starts it, registered nowhere.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start.
+    pub fn start(self) -> Result<Phone> {
+        Phone::start(self)
+    }
+}
+
+/// A running phone. Dropping it is pulling its plug: it says goodbye to nobody.
+#[derive(Debug)]
+pub struct Phone {
+    number: String,
+    name: String,
+    answers: bool,
+    address: Ipv4Addr,
+    folder: PathBuf,
+    log: PathBuf,
+    running: Mutex<Option<Running>>,
+    /// Keeps the lab's number for as long as the phone runs.
+    _place: Arc<Place>,
+}
+
+#[derive(Debug)]
+struct Running {
+    control: Control,
+    _process: Process,
+    /// The first event that can belong to the call that is looked at.
+    call_mark: usize,
+}
+
+impl Phone {
+    fn start(builder: PhoneBuilder) -> Result<Self> {
+        let PhoneBuilder { place, number, tone_hz, answers } = builder;
+        let address = place.phone_address();
+        // The same number may be on two phones.
+        let name = format!("phone-{number}-{}", address.octets()[3]);
+        let folder = place.make_folder(&name)?;
+        let log = place.logs().join(&name).join("baresip.log");
+        let config = include_str!("../conf/baresip.conf")
+            .replace("@ADDRESS@", &address.to_string())
+            .replace("@TONE_HZ@", &tone_hz.to_string())
+            .replace("@FOLDER@", &folder.display().to_string());
+        for (file, text) in [("config", config.as_str()), ("accounts", ""), ("contacts", "")] {
+            fs::write(folder.join(file), text).at("write", folder.join(file))?;
+        }
+        let mut command = Command::new("baresip");
+        command.arg("-f").arg(&folder);
+        let mut process = Process::spawn(command, &name, &log, &place.pids())?;
+        let control_at = SocketAddr::from((address, CONTROL_PORT));
+        let what = format!("{name} can be controlled at {control_at}");
+        let control = wait_for(&what, START_WITHIN, &log, || {
+            process.must_run()?;
+            Ok(Control::connect(&name, control_at, &log).ok())
+        })?;
+        let running = Mutex::new(Some(Running { control, _process: process, call_mark: 0 }));
+        Ok(Self { number, name, answers, address, folder, log, running, _place: place })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> &str {
+        &self.number
+    }
+
+    /// Its own address.
+    #[must_use]
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// Registers at a server, for `expires`, and returns when that has happened; baresip refreshes it after nine
+    /// tenths of the time. Registrations at other servers stay.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::Refused`] with the server's answer.
+    pub fn register_at(&self, server: &Asterisk, expires: Duration) -> Result<()> {
+        let account = self.account(server);
+        let answering = if self.answers { "auto" } else { "manual" };
+        let params = format!(
+            "<{account}>;auth_pass={};regint={};answermode={answering}",
+            phone_secret(&self.number),
+            expires.as_secs(),
+        );
+        let what = format!("{} is registered at {}", self.name, server.name());
+        self.with(|running| {
+            let mark = running.control.mark();
+            running.control.command("uanew", &params)?;
+            let control = &running.control;
+            control.wait_event(mark, &what, REGISTER_WITHIN, |event| {
+                match (event.account == account, event.kind.as_str()) {
+                    (true, "REGISTER_OK") => Some(Ok(())),
+                    (true, "REGISTER_FAIL") => {
+                        Some(Err(control.refused("REGISTER", event.detail.clone())))
+                    }
+                    _ => None,
+                }
+            })
+        })
+    }
+
+    /// Has an account at a server from which it can call, without registering.
+    ///
+    /// # Errors
+    ///
+    /// If it is not running.
+    pub fn add_account(&self, server: &Asterisk) -> Result<()> {
+        let params =
+            format!("<{}>;auth_pass={};regint=0", self.account(server), phone_secret(&self.number));
+        self.with(|running| running.control.command("uanew", &params).map(drop))
+    }
+
+    /// Waits for the next REGISTER to be answered at this server: a refresh.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::TimedOut`].
+    pub fn wait_refreshed(&self, server: &Asterisk, within: Duration) -> Result<()> {
+        let account = self.account(server);
+        let what = format!("{} has refreshed its registration at {}", self.name, server.name());
+        self.with(|running| {
+            let mark = running.control.mark();
+            running.control.wait_event(mark, &what, within, |event| {
+                (event.account == account && event.kind == "REGISTER_OK").then_some(Ok(()))
+            })
+        })
+    }
+
+    /// Ends its registration at a server, and returns when the server no longer has it.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::TimedOut`] if the server keeps it.
+    pub fn unregister_at(&self, server: &Asterisk) -> Result<()> {
+        let account = self.account(server);
+        self.with(|running| running.control.command("uadel", &account).map(drop))?;
+        let what = format!("{} is no longer registered at {}", self.name, server.name());
+        wait_until(&what, REGISTER_WITHIN, &self.log, || Ok(!self.is_registered_at(server)?))
+    }
+
+    /// Whether the server has a contact of this very phone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Asterisk::cli`].
+    pub fn is_registered_at(&self, server: &Asterisk) -> Result<bool> {
+        let contacts = server.cli("pjsip show contacts")?;
+        let (number, address) = (format!(" {}/sip:", self.number), format!("@{}", self.address));
+        let mut lines = contacts.lines();
+        Ok(lines.any(|line| line.contains(&number) && line.contains(&address)))
+    }
+
+    /// Calls a number at a server at which it has an account. What becomes of it: [`Phone::wait_established`],
+    /// [`Phone::wait_closed`].
+    ///
+    /// # Errors
+    ///
+    /// If it is not running.
+    pub fn dial(&self, server: &Asterisk, number: &str) -> Result<()> {
+        let (account, target) =
+            (self.account(server), format!("sip:{number}@{}", server.address()));
+        self.with(|running| {
+            running.call_mark = running.control.mark();
+            running.control.command("uafind", &account)?;
+            running.control.command("dial", &target).map(drop)
+        })
+    }
+
+    /// Answers the call that rings.
+    ///
+    /// # Errors
+    ///
+    /// If it is not running.
+    pub fn answer(&self) -> Result<()> {
+        self.with(|running| running.control.command("accept", "").map(drop))
+    }
+
+    /// Hangs up.
+    ///
+    /// # Errors
+    ///
+    /// If it is not running.
+    pub fn hang_up(&self) -> Result<()> {
+        self.with(|running| running.control.command("hangup", "").map(drop))
+    }
+
+    /// Waits until it rings.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::TimedOut`].
+    pub fn wait_ringing(&self, within: Duration) -> Result<()> {
+        self.wait_call("rings", within, |_, event| {
+            (event.kind == "CALL_INCOMING").then_some(Ok(()))
+        })
+    }
+
+    /// Waits until its call is answered, be it the caller or the called one.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::Refused`] with the reason if the call ends instead, or [`LabError::TimedOut`].
+    pub fn wait_established(&self, within: Duration) -> Result<()> {
+        self.wait_call("is in a call", within, |control, event| match event.kind.as_str() {
+            "CALL_ESTABLISHED" => Some(Ok(())),
+            "CALL_CLOSED" => Some(Err(control.refused("the call", event.detail.clone()))),
+            _ => None,
+        })
+    }
+
+    /// Waits until its call has ended. The next call is looked at afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::TimedOut`].
+    pub fn wait_closed(&self, within: Duration) -> Result<()> {
+        self.wait_call("has no call any more", within, |_, event| {
+            (event.kind == "CALL_CLOSED").then_some(Ok(()))
+        })?;
+        self.with(|running| {
+            running.call_mark = running.control.mark();
+            Ok(())
+        })
+    }
+
+    /// Whether it has heard this tone in its newest call.
+    ///
+    /// # Errors
+    ///
+    /// If its recording cannot be read.
+    pub fn heard_tone(&self, hz: u32) -> Result<bool> {
+        let Some(path) = self.newest_recording()? else { return Ok(false) };
+        let wav = fs::read(&path).at("read", path)?;
+        Ok(Recording::parse(&wav).is_some_and(|heard| heard.has_tone(hz)))
+    }
+
+    /// Waits until it has heard this tone in its newest call.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::TimedOut`].
+    pub fn wait_tone(&self, hz: u32, within: Duration) -> Result<()> {
+        let what = format!("{} hears a tone of {hz} Hz", self.name);
+        wait_until(&what, within, &self.log, || self.heard_tone(hz))
+    }
+
+    /// SIGKILL: it is gone, and tells nobody.
+    pub fn kill(&self) {
+        self.running().take();
+    }
+
+    fn account(&self, server: &Asterisk) -> String {
+        format!("sip:{}@{}", self.number, server.address())
+    }
+
+    fn wait_call(
+        &self,
+        what: &str,
+        within: Duration,
+        judge: impl Fn(&Control, &Event) -> Option<Result<()>>,
+    ) -> Result<()> {
+        let what = format!("{} {what}", self.name);
+        self.with(|running| {
+            let control = &running.control;
+            control.wait_event(running.call_mark, &what, within, |event| judge(control, event))
+        })
+    }
+
+    fn newest_recording(&self) -> Result<Option<PathBuf>> {
+        let mut newest: Option<(SystemTime, PathBuf)> = None;
+        for entry in fs::read_dir(&self.folder).at("read", &self.folder)? {
+            let path = entry.at("read", &self.folder)?.path();
+            // What came in is "dec", for decoded; "enc" is its own voice.
+            if !path.to_string_lossy().ends_with("-dec.wav") {
+                continue;
+            }
+            let changed = fs::metadata(&path).and_then(|found| found.modified());
+            let changed = changed.at("look at", &path)?;
+            if newest.as_ref().is_none_or(|(before, _)| changed >= *before) {
+                newest = Some((changed, path));
+            }
+        }
+        Ok(newest.map(|(_, path)| path))
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Running) -> Result<T>) -> Result<T> {
+        let mut running = self.running();
+        act(running.as_mut().ok_or_else(|| LabError::NotRunning { program: self.name.clone() })?)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
