@@ -12,6 +12,7 @@ mod config;
 pub mod epoch;
 mod name;
 mod op;
+mod ring;
 mod status;
 
 pub use config::{
@@ -20,4 +21,5 @@ pub use config::{
 };
 pub use name::{NAME_MAX_BYTES, Name, NameError, RESERVED_PREFIX};
 pub use op::{ENVELOPE_MAGIC, Invalid, Op, Outcome, VALUE_MAX_BYTES};
+pub use ring::Ring;
 pub use status::{Event, EventKind, ServerState, ServerStatus};
