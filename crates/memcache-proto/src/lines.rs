@@ -102,7 +102,9 @@ impl<'a> LineReply<'a> {
 }
 
 fn is_refusal(text: &[u8]) -> bool {
-    text == b"ERROR" || text.starts_with(b"CLIENT_ERROR") || text.starts_with(b"SERVER_ERROR")
+    text.starts_with(b"ERROR")
+        || text.starts_with(b"CLIENT_ERROR")
+        || text.starts_with(b"SERVER_ERROR")
 }
 
 fn decode_item(text: &[u8]) -> Result<LineReply<'_>, Error> {

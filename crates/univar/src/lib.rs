@@ -9,11 +9,15 @@
 //! `thread_local` with a destructor may be touched, for it would keep the module mapped.
 
 mod config;
+mod dump;
 pub mod epoch;
+mod exchange;
 mod name;
 mod op;
+mod probe;
 mod ring;
 mod status;
+mod talk;
 
 pub use config::{
     Address, AddressError, Config, ConfigError, DEADLINE_MAX, DEADLINE_MIN, DEFAULT_PORT,
