@@ -42,18 +42,9 @@ pub(crate) struct Exchange<'a> {
     asked: VecDeque<Turn<'a>>,
     /// Slots of this batch's misses, to be judged by the marker.
     misses: Vec<usize>,
-    seen: Seen,
+    marker: Option<Marker>,
     unix_now_s: u64,
     flags: FlagBuf,
-}
-
-/// What the batches showed about the cache server, besides the outcomes.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Seen {
-    /// The marker that was read last.
-    pub(crate) marker: Option<Marker>,
-    /// The server said that it cannot (out of memory, say).
-    pub(crate) refused: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +76,7 @@ impl<'a> Exchange<'a> {
             todo: VecDeque::new(),
             asked: VecDeque::new(),
             misses: Vec::new(),
-            seen: Seen::default(),
+            marker: None,
             unix_now_s,
             flags: FlagBuf::new(),
         }
@@ -112,9 +103,9 @@ impl<'a> Exchange<'a> {
         self.outcomes
     }
 
-    /// What the batches showed.
-    pub(crate) fn seen(&self) -> Seen {
-        self.seen
+    /// The marker that was read last.
+    pub(crate) fn marker(&self) -> Option<Marker> {
+        self.marker
     }
 
     fn encode(&mut self, turn: &Turn<'a>, out: &mut Vec<u8>) {
@@ -153,7 +144,10 @@ impl<'a> Exchange<'a> {
     /// Takes the answer to the operation that was asked first.
     fn answer(&mut self, turn: Turn<'a>, response: &Response<'_>) -> Result<(), TalkError> {
         if let Response::ServerError(text) = response {
-            self.refused(turn, text);
+            // The value's size is the caller's fault; everything else leaves it unreachable.
+            if text.starts_with(b"object too large") {
+                self.outcomes[turn.slot] = Outcome::Invalid(Invalid::Refused);
+            }
             return Ok(());
         }
         let verdict = match turn.step {
@@ -175,15 +169,6 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// The server cannot. Only a value that is too large is the caller's fault.
-    fn refused(&mut self, turn: Turn<'a>, text: &[u8]) {
-        if text.starts_with(b"object too large") {
-            self.outcomes[turn.slot] = Outcome::Invalid(Invalid::Refused);
-        } else {
-            self.seen.refused = true;
-        }
-    }
-
     /// Takes the marker, which judges the batch's misses.
     fn judge(&mut self, marker: Marker) {
         if marker.a_miss_counts() {
@@ -192,7 +177,7 @@ impl<'a> Exchange<'a> {
             }
         }
         self.misses.clear();
-        self.seen.marker = Some(marker);
+        self.marker = Some(marker);
     }
 }
 

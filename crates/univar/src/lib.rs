@@ -9,14 +9,19 @@
 //! `thread_local` with a destructor may be touched, for it would keep the module mapped.
 
 mod config;
+mod connection;
 mod dump;
 pub mod epoch;
 mod exchange;
+mod lane;
+mod maintain;
 mod name;
 mod op;
 mod probe;
 mod ring;
+mod server;
 mod status;
+mod store;
 mod talk;
 
 pub use config::{
@@ -27,3 +32,4 @@ pub use name::{NAME_MAX_BYTES, Name, NameError, RESERVED_PREFIX};
 pub use op::{ENVELOPE_MAGIC, Invalid, Op, Outcome, VALUE_MAX_BYTES};
 pub use ring::Ring;
 pub use status::{Event, EventKind, ServerState, ServerStatus};
+pub use store::{Names, Store, Wake};
