@@ -1,0 +1,310 @@
+//! One cache server: its address, its idle connections, its health and its figures.
+//!
+//! Shared by all sections that name it, and kept over a reload. The hot path takes the pool's
+//! lock and no other; the rest is atomics. Probing belongs to `maintain`.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::Address;
+use crate::connection::{Connection, OpenCount};
+use crate::epoch::{EpochId, Marker, Watch};
+use crate::status::{ServerState, ServerStatus};
+use crate::talk::TalkError;
+
+/// Most connections that wait in the pool; more are closed when given back.
+pub(crate) const IDLE_MAX: usize = 32;
+
+/// Most open connections to one cache server. memcached itself stops at 1024 by default, for
+/// all nodes together.
+pub(crate) const OPEN_MAX: usize = 256;
+
+/// An idle connection is closed after this time: a firewall may have forgotten it.
+pub(crate) const IDLE_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// Most addresses kept of a host name.
+const ADDRESSES_MAX: usize = 8;
+
+/// Stands for "there is no marker": a server without room for one must not wake the I/O thread
+/// with every call.
+const NO_ID: u64 = u64::MAX;
+
+/// Why a conversation with a cache server failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// No connection came about.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// The connection broke.
+    #[error("connection lost: {0}")]
+    Lost(io::Error),
+    /// The server closed the connection.
+    #[error("the server closed the connection")]
+    Closed,
+    /// No answer within the deadline.
+    #[error("no answer in time")]
+    TimedOut,
+    /// The answer was none.
+    #[error("{0}")]
+    Garbage(#[from] TalkError),
+    /// There are too many open connections already.
+    #[error("{OPEN_MAX} connections are open already")]
+    TooMany,
+    /// The host name has no address (yet).
+    #[error("the host name is not resolved")]
+    Unresolved,
+}
+
+impl Trouble {
+    /// Whether the server itself is to blame, so that asking it again is no use for now.
+    fn means_down(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Lost(_) | Self::Closed | Self::TimedOut)
+    }
+}
+
+/// A cache server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    name: Arc<str>,
+    address: Address,
+    resolved: Mutex<Resolved>,
+    idle: Mutex<Vec<Connection>>,
+    open: Arc<AtomicUsize>,
+    /// Whether it is worth asking.
+    up: AtomicBool,
+    /// Whether the I/O thread was told, since it last looked, that something is wrong here.
+    alarmed: AtomicBool,
+    /// What the last probe found: an identifier, [`NO_ID`], or 0 before the first.
+    known_id: AtomicU64,
+    gets: AtomicU64,
+    sets: AtomicU64,
+    errors: AtomicU64,
+    trouble: Mutex<Option<Trouble>>,
+    state: Mutex<(ServerState, Instant)>,
+    pub(crate) upkeep: Mutex<Upkeep>,
+}
+
+/// What only maintenance needs.
+#[derive(Debug, Default)]
+pub(crate) struct Upkeep {
+    pub(crate) watch: Watch,
+    /// Whether it was last reported up or down.
+    pub(crate) reported_up: Option<bool>,
+}
+
+#[derive(Debug)]
+struct Resolved {
+    addresses: Vec<SocketAddr>,
+    /// The one in use; the next is tried when it fails.
+    current: usize,
+}
+
+/// Locks, whatever a panic elsewhere left: every guarded value here is whole at any time.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Server {
+    /// A server that nobody has asked yet. It is worth asking until the first failure.
+    pub(crate) fn new(address: &Address) -> Self {
+        let addresses: Vec<SocketAddr> = address.numeric().into_iter().collect();
+        let state = if addresses.is_empty() { ServerState::Unresolved } else { ServerState::Down };
+        Self {
+            name: address.to_string().into(),
+            address: address.clone(),
+            up: AtomicBool::new(!addresses.is_empty()),
+            resolved: Mutex::new(Resolved { addresses, current: 0 }),
+            idle: Mutex::new(Vec::new()),
+            open: Arc::new(AtomicUsize::new(0)),
+            alarmed: AtomicBool::new(false),
+            known_id: AtomicU64::new(0),
+            gets: AtomicU64::new(0),
+            sets: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            trouble: Mutex::new(None),
+            state: Mutex::new((state, Instant::now())),
+            upkeep: Mutex::new(Upkeep::default()),
+        }
+    }
+
+    /// `host:port`.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Whether it is worth asking.
+    pub(crate) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// Counts what is about to be asked.
+    pub(crate) fn count(&self, gets: u64, sets: u64) {
+        if gets > 0 {
+            self.gets.fetch_add(gets, Ordering::Relaxed);
+        }
+        if sets > 0 {
+            self.sets.fetch_add(sets, Ordering::Relaxed);
+        }
+    }
+
+    /// An idle connection: one that already waits for `blocking`, if there is one.
+    pub(crate) fn checkout(&self, blocking: Option<Duration>) -> Option<Connection> {
+        let mut idle = lock(&self.idle);
+        match blocking.and_then(|limit| idle.iter().rposition(|one| one.blocks_for(limit))) {
+            Some(at) => Some(idle.remove(at)),
+            None => idle.pop(),
+        }
+    }
+
+    /// Gives a connection back. What has anything under way is closed instead.
+    pub(crate) fn give_back(&self, mut connection: Connection, now: Instant) {
+        if !connection.is_quiet() {
+            return;
+        }
+        connection.slim();
+        connection.idle_since = now;
+        let mut idle = lock(&self.idle);
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+    }
+
+    /// Closes all idle connections: the server is down, or was restarted.
+    pub(crate) fn drop_idle(&self) {
+        let closed = std::mem::take(&mut *lock(&self.idle));
+        drop(closed);
+    }
+
+    /// Closes connections that were idle for too long.
+    pub(crate) fn drop_old(&self, now: Instant) {
+        let mut idle = lock(&self.idle);
+        idle.retain(|one| now.duration_since(one.idle_since) < IDLE_AGE_MAX);
+    }
+
+    /// Begins to connect to the address in use.
+    ///
+    /// # Errors
+    ///
+    /// [`Trouble`], which is not yet recorded.
+    pub(crate) fn connect(&self) -> Result<Connection, Trouble> {
+        let address = self.current_address().ok_or(Trouble::Unresolved)?;
+        let open = OpenCount::new(&self.open, OPEN_MAX).ok_or(Trouble::TooMany)?;
+        Connection::start(address, open).map_err(Trouble::Connect)
+    }
+
+    /// Records that a conversation failed. Says whether the I/O thread should look at once.
+    pub(crate) fn failed(&self, trouble: Trouble) -> bool {
+        if matches!(trouble, Trouble::Unresolved) {
+            // What DNS said is recorded already, and says more.
+            return false;
+        }
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        let down = trouble.means_down();
+        if matches!(trouble, Trouble::Connect(_)) {
+            self.try_next_address();
+        }
+        *lock(&self.trouble) = Some(trouble);
+        if down && self.up.swap(false, Ordering::Relaxed) {
+            self.drop_idle();
+            self.enter(ServerState::Down);
+        }
+        self.alarm()
+    }
+
+    /// Takes note of a marker that a batch saw. Says whether the I/O thread should look at once.
+    pub(crate) fn saw(&self, marker: Marker) -> bool {
+        let seen = marker.id().map_or(NO_ID, EpochId::get);
+        seen != self.known_id.load(Ordering::Relaxed) && self.alarm()
+    }
+
+    /// Once per look of the I/O thread, so that thousands of calls wake it once.
+    fn alarm(&self) -> bool {
+        !self.alarmed.swap(true, Ordering::Relaxed)
+    }
+
+    /// The I/O thread looks now: what happens from here on is news.
+    pub(crate) fn look(&self) {
+        self.alarmed.store(false, Ordering::Relaxed);
+    }
+
+    /// A probe was answered.
+    pub(crate) fn probed(&self, marker: Marker, known: Option<EpochId>) {
+        self.known_id.store(known.map_or(NO_ID, EpochId::get), Ordering::Relaxed);
+        self.up.store(true, Ordering::Relaxed);
+        self.enter(match marker {
+            Marker::Ready(_) => ServerState::Ready,
+            Marker::Healing(_) => ServerState::Healing,
+            Marker::Absent | Marker::Garbled => ServerState::Lost,
+        });
+    }
+
+    /// A probe failed, so it is no use to ask.
+    pub(crate) fn probe_failed(&self) {
+        self.up.store(false, Ordering::Relaxed);
+        self.drop_idle();
+        if self.current_address().is_some() {
+            self.enter(ServerState::Down);
+        }
+    }
+
+    /// Resolves the host's name, if it is one and no address of it answers. Blocks.
+    ///
+    /// Says whether there are addresses that were not there before.
+    pub(crate) fn resolve(&self) -> bool {
+        if self.address.numeric().is_some() || self.current_address().is_some() && self.is_up() {
+            return false;
+        }
+        let host = (self.address.host(), self.address.port());
+        let found: Vec<SocketAddr> = match host.to_socket_addrs() {
+            Ok(found) => found.take(ADDRESSES_MAX).collect(),
+            Err(error) => {
+                *lock(&self.trouble) = Some(Trouble::Connect(error));
+                return false;
+            }
+        };
+        let mut resolved = lock(&self.resolved);
+        if found.is_empty() || found == resolved.addresses {
+            return false;
+        }
+        *resolved = Resolved { addresses: found, current: 0 };
+        drop(resolved);
+        self.enter(ServerState::Down);
+        true
+    }
+
+    /// The row of the table.
+    pub(crate) fn status(&self, now: Instant) -> ServerStatus {
+        let (state, since) = *lock(&self.state);
+        ServerStatus {
+            name: Arc::clone(&self.name),
+            address: self.current_address(),
+            state,
+            since: now.saturating_duration_since(since),
+            connections: self.open.load(Ordering::Relaxed),
+            gets: self.gets.load(Ordering::Relaxed),
+            sets: self.sets.load(Ordering::Relaxed),
+            errors: self.errors.load(Ordering::Relaxed),
+            last_error: lock(&self.trouble).as_ref().map(Trouble::to_string),
+        }
+    }
+
+    fn current_address(&self) -> Option<SocketAddr> {
+        let resolved = lock(&self.resolved);
+        resolved.addresses.get(resolved.current).copied()
+    }
+
+    fn try_next_address(&self) {
+        let mut resolved = lock(&self.resolved);
+        resolved.current = (resolved.current + 1) % resolved.addresses.len().max(1);
+    }
+
+    fn enter(&self, state: ServerState) {
+        let mut current = lock(&self.state);
+        if current.0 != state {
+            *current = (state, Instant::now());
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Real cache servers for tests: memcached processes of our own on loopback, and false ones.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this harness")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use univar::{Config, Name, Op, Outcome, SectionConfig, ServerState, Store};
+
+/// The sections' deadline, where the test says nothing else.
+pub const DEADLINE: Duration = Duration::from_millis(100);
+
+/// What a deadline may be missed by: the kernel's timers, and a machine that is busy.
+pub const SLACK: Duration = Duration::from_millis(40);
+
+/// How long a test waits for anything.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited too long: {what}");
+        std::thread::sleep(POLL_INTERVAL);
+    }
+}
+
+/// A memcached of our own; killed when dropped.
+pub struct Memcached {
+    child: Child,
+    port: u16,
+}
+
+impl Memcached {
+    /// One that is empty: it has not even a marker.
+    pub fn empty() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        Self { child: spawn(port), port }
+    }
+
+    /// One whose marker says that its misses count.
+    pub fn ready() -> Self {
+        let server = Self::empty();
+        server.ask("ms tandem:epoch 18\r\nR 00000000000000aa\r\n");
+        server
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Sends commands as another client would, and returns the first line of the answer.
+    pub fn ask(&self, commands: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).expect("a connection");
+        stream.write_all(commands.as_bytes()).expect("sent");
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).expect("an answer");
+        line.trim_end().to_owned()
+    }
+
+    /// The value of `key`, as another client sees it.
+    pub fn value(&self, key: &str) -> Option<Vec<u8>> {
+        let mut stream = TcpStream::connect(self.address()).expect("a connection");
+        stream.write_all(format!("mg {key} v\r\nmn\r\n").as_bytes()).expect("sent");
+        let mut reader = BufReader::new(stream);
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("an answer");
+        let mut value = vec![0; line.strip_prefix("VA ")?.trim_end().parse().ok()?];
+        reader.read_exact(&mut value).expect("a value");
+        Some(value)
+    }
+
+    pub fn stat(&self, name: &str) -> u64 {
+        let mut stream = TcpStream::connect(self.address()).expect("a connection");
+        stream.write_all(b"stats\r\n").expect("sent");
+        for line in BufReader::new(stream).lines() {
+            let line = line.expect("a line");
+            if let Some(value) = line.strip_prefix(&format!("STAT {name} ")) {
+                return value.parse().expect("a number");
+            }
+            assert_ne!(line, "END", "there is no such statistic");
+        }
+        panic!("memcached closed the connection");
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("our own child");
+        self.child.wait().expect("our own child");
+    }
+
+    /// Starts again, empty, on the same port.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.child = spawn(self.port);
+    }
+
+    /// SIGSTOP: it hangs, and the kernel goes on accepting for it.
+    pub fn stop(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status().expect("kill");
+        assert!(status.success());
+    }
+}
+
+impl Drop for Memcached {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(port: u16) -> Child {
+    let child = Command::new("memcached")
+        .args(["-l", "127.0.0.1", "-U", "0", "-t", "1", "-M", "-u", "nobody", "-p"])
+        .arg(port.to_string())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("memcached is installed");
+    until("memcached listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    child
+}
+
+/// A server that is no memcached: it answers every read of a connection with the next of
+/// `pieces`, and then closes. Counts its connections.
+pub struct FalseServer {
+    port: u16,
+    connections: Arc<AtomicUsize>,
+    _thread: JoinHandle<()>,
+}
+
+impl FalseServer {
+    pub fn answering(pieces: &'static [&'static [u8]]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                count.fetch_add(1, Ordering::SeqCst);
+                answer(stream.expect("a connection"), pieces);
+            }
+        });
+        Self { port, connections, _thread: thread }
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+fn answer(mut stream: TcpStream, pieces: &[&[u8]]) {
+    let mut buf = [0; 4096];
+    if !matches!(stream.read(&mut buf), Ok(1..)) {
+        return;
+    }
+    stream.set_nodelay(true).expect("a socket");
+    for piece in pieces {
+        if stream.write_all(piece).is_err() {
+            return;
+        }
+        // So that each piece is a packet of its own.
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    // Until the client closes.
+    while matches!(stream.read(&mut buf), Ok(1..)) {}
+}
+
+/// A store and how often it asked to be woken.
+pub struct Bench {
+    pub store: Store,
+    pub woken: Arc<AtomicUsize>,
+}
+
+impl Bench {
+    pub fn new(servers: &[String]) -> Self {
+        Self::with_sections(vec![section("general", &[], servers)])
+    }
+
+    pub fn with_sections(sections: Vec<SectionConfig>) -> Self {
+        let woken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&woken);
+        let wake = Arc::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        let store = Store::new(&Config { sections }, None, wake).expect("a good configuration");
+        Self { store, woken }
+    }
+
+    pub fn run(&self, op: Op<'_>) -> Outcome {
+        self.store.run(&[op]).remove(0)
+    }
+
+    pub fn get(&self, name: &str) -> Outcome {
+        self.run(Op::Get { name: &self::name(name) })
+    }
+
+    pub fn set(&self, name: &str, value: &[u8]) -> Outcome {
+        self.run(Op::Set { name: &self::name(name), value, ttl: None })
+    }
+
+    pub fn delete(&self, name: &str) -> Outcome {
+        self.run(Op::Delete { name: &self::name(name) })
+    }
+
+    pub fn take(&self, name: &str, value: &[u8]) -> Outcome {
+        self.run(Op::Take { name: &self::name(name), value, ttl: Duration::from_secs(60) })
+    }
+
+    pub fn keep(&self, name: &str, value: &[u8]) -> Outcome {
+        self.run(Op::Keep { name: &self::name(name), value, ttl: Duration::from_secs(60) })
+    }
+
+    pub fn withdraw(&self, name: &str, value: &[u8]) -> Outcome {
+        self.run(Op::Withdraw { name: &self::name(name), value })
+    }
+
+    pub fn state(&self, server: usize) -> ServerState {
+        self.store.servers()[server].state
+    }
+
+    pub fn woken(&self) -> usize {
+        self.woken.load(Ordering::SeqCst)
+    }
+
+    /// Maintains until every server is ready, as the I/O thread would.
+    #[track_caller]
+    pub fn heal(&self) {
+        until("all servers are ready", || {
+            let _ = self.store.maintain();
+            self.store.servers().iter().all(|server| server.state == ServerState::Ready)
+        });
+    }
+}
+
+pub fn section(name: &str, prefixes: &[&str], servers: &[String]) -> SectionConfig {
+    SectionConfig {
+        name: name.into(),
+        prefixes: prefixes.iter().map(|prefix| prefix.as_bytes().to_vec()).collect(),
+        servers: servers.to_vec(),
+        deadline: DEADLINE,
+    }
+}
+
+pub fn name(text: &str) -> Name {
+    Name::new(text).expect("a good name")
+}
+
+pub fn value(text: &[u8]) -> Outcome {
+    Outcome::Value(text.to_vec())
+}
