@@ -1,1 +1,73 @@
-//! Universal variables and shared registrations inside Asterisk
+//! `app_universal.so`: universal variables and shared registrations inside Asterisk.
+//!
+//! Glue only. What a request means is decided in `universal`, `univar` and `sri`, which have no
+//! Asterisk in them; what Asterisk is, `asterisk` knows.
+//!
+//! - `applications`, `functions`, `commands`, `actions`: what the dialplan, the CLI and AMI call;
+//! - `configuration`: `universal.conf` into a [`Shared`];
+//! - `drivers`: which peers are registered here, from chan_pjsip, chan_iax2 and the others;
+//! - `publisher`: our one I/O thread, which tells the cache servers;
+//! - `shared`: what all of these look at.
+
+use std::{error::Error, ffi::CStr, sync::Arc};
+
+use asterisk::{LoadError, LoadPriority, Module, Registry};
+
+mod actions;
+mod applications;
+mod commands;
+mod configuration;
+mod drivers;
+mod functions;
+mod publisher;
+mod requests;
+mod shared;
+
+use shared::Shared;
+
+/// The module's name; its file is `app_universal.so`.
+const NAME: &CStr = c"app_universal";
+
+/// All that lives between load and unload. Fields are dropped in this order: first nobody reports
+/// registrations any more, then the publisher withdraws and ends.
+struct AppUniversal {
+    _drivers: drivers::Drivers,
+    publisher: publisher::Publisher,
+    _resolver: publisher::Resolver,
+    shared: Arc<Shared>,
+}
+
+impl Module for AppUniversal {
+    const NAME: &'static CStr = NAME;
+    const DESCRIPTION: &'static CStr = c"Universal variables and shared registrations";
+    // After the channel drivers. They are not named in OPTIONAL_MODULES: one that is there and has
+    // declined to load, as chan_iax2 does without iax.conf, would keep this module from loading.
+    const LOAD_PRIORITY: LoadPriority = LoadPriority::Default;
+    const RELOADABLE: bool = true;
+
+    fn load(registry: &mut Registry<Self>) -> Result<Self, LoadError> {
+        applications::register(registry);
+        functions::register(registry);
+        commands::register(registry);
+        actions::register(registry);
+
+        let shared = Arc::new(configuration::load().map_err(LoadError::decline)?);
+        let publisher = publisher::Publisher::start(&shared).map_err(LoadError::decline)?;
+        let resolver = publisher::Resolver::start(&shared).map_err(LoadError::decline)?;
+        let drivers = drivers::Drivers::watch(&shared);
+        Ok(Self { _drivers: drivers, publisher, _resolver: resolver, shared })
+    }
+
+    fn reload(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        configuration::reload(&self.shared)?;
+        drivers::report_all(&self.shared);
+        Ok(())
+    }
+
+    /// Asterisk ends with us loaded: withdraw as an unload does.
+    fn shutdown(&self) {
+        self.publisher.withdraw();
+    }
+}
+
+asterisk::module!(AppUniversal);

@@ -1,0 +1,386 @@
+//! The CLI: `univar ...` for variables and `universal ...` for the module.
+
+use std::{
+    ffi::{CStr, CString},
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
+
+use asterisk::{
+    Registry,
+    cli::{Args, Command, Outcome, Output},
+};
+use sri::{PeerState, PeerView};
+use univar::{Name, Op};
+use universal::{Status, arguments};
+
+use crate::{
+    AppUniversal, drivers, publisher,
+    requests::{self, Answer, Refusal},
+    shared::Current,
+};
+
+/// The most lines that `univar show` prints.
+const SHOW_LIMIT: usize = 500;
+/// The most names that tab completion offers.
+const COMPLETE_LIMIT: usize = 100;
+/// How long listing the names may take.
+const LIST_DEADLINE: Duration = Duration::from_millis(500);
+
+pub(crate) fn register(registry: &mut Registry<AppUniversal>) {
+    registry
+        .command::<Get>()
+        .command::<Set>()
+        .command::<Delete>()
+        .command::<Show>()
+        .command::<ShowStatus>()
+        .command::<ShowServers>()
+        .command::<ShowRegistrations>()
+        .command::<Republish>();
+}
+
+struct Get;
+
+impl Command for Get {
+    type Module = AppUniversal;
+    const WORDS: &'static CStr = c"univar";
+    const SUMMARY: &'static CStr = c"Print a universal variable";
+    const USAGE: &'static CStr = c"Usage: univar NAME\n\
+        \x20      Prints the value of the universal variable NAME.\n";
+
+    fn run(module: &AppUniversal, args: Args<'_>, out: &mut Output) -> Outcome {
+        let (Some(name), 1) = (args.get(0), args.len()) else { return Outcome::ShowUsage };
+        let name = name.to_bytes();
+        let answer = requests::get(&module.shared.current(), name);
+        let Some(answer) = said(out, answer) else { return Outcome::Failure };
+        let _ = write!(out, "Universal variable ");
+        out.untrusted(name);
+        match answer {
+            Answer::Value(value) => {
+                let _ = write!(out, " has a value of ");
+                out.untrusted(&value);
+                let _ = writeln!(out);
+            }
+            Answer::Missing => drop(writeln!(out, " is not set")),
+            Answer::Unreachable => drop(writeln!(out, " cannot be read: {CANNOT_TELL}")),
+        }
+        Outcome::Success
+    }
+
+    fn complete(module: &AppUniversal, args: Args<'_>, word: &CStr) -> Vec<CString> {
+        names(module, args, word)
+    }
+}
+
+struct Set;
+
+impl Command for Set {
+    type Module = AppUniversal;
+    const WORDS: &'static CStr = c"univar set";
+    const SUMMARY: &'static CStr = c"Set a universal variable";
+    const USAGE: &'static CStr = c"Usage: univar set NAME VALUE [TTL]\n\
+        \x20      Sets the universal variable NAME, for TTL seconds or for ever.\n\
+        \x20      Put a value with blanks in double quotes.\n";
+
+    fn run(module: &AppUniversal, args: Args<'_>, out: &mut Output) -> Outcome {
+        let (Some(name), Some(value), 2 | 3) = (args.get(0), args.get(1), args.len()) else {
+            return Outcome::ShowUsage;
+        };
+        let set = || {
+            let ttl = arguments::ttl(args.get(2).map(CStr::to_bytes))?;
+            requests::set(&module.shared.current(), name.to_bytes(), value.to_bytes(), ttl)
+        };
+        changed(out, name, set(), "set")
+    }
+
+    fn complete(module: &AppUniversal, args: Args<'_>, word: &CStr) -> Vec<CString> {
+        names(module, args, word)
+    }
+}
+
+struct Delete;
+
+impl Command for Delete {
+    type Module = AppUniversal;
+    const WORDS: &'static CStr = c"univar del";
+    const SUMMARY: &'static CStr = c"Delete a universal variable";
+    const USAGE: &'static CStr = c"Usage: univar del NAME\n\
+        \x20      Deletes the universal variable NAME.\n";
+
+    fn run(module: &AppUniversal, args: Args<'_>, out: &mut Output) -> Outcome {
+        let (Some(name), 1) = (args.get(0), args.len()) else { return Outcome::ShowUsage };
+        let deleted = requests::delete(&module.shared.current(), name.to_bytes());
+        changed(out, name, deleted, "deleted")
+    }
+
+    fn complete(module: &AppUniversal, args: Args<'_>, word: &CStr) -> Vec<CString> {
+        names(module, args, word)
+    }
+}
+
+struct Show;
+
+impl Command for Show {
+    type Module = AppUniversal;
+    const WORDS: &'static CStr = c"univar show";
+    const SUMMARY: &'static CStr = c"List universal variables";
+    const USAGE: &'static CStr = c"Usage: univar show [PREFIX]\n\
+        \x20      Lists the universal variables whose names begin with PREFIX, or all,\n\
+        \x20      with their values; at most 500.\n";
+
+    fn run(module: &AppUniversal, args: Args<'_>, out: &mut Output) -> Outcome {
+        if args.len() > 1 {
+            return Outcome::ShowUsage;
+        }
+        let prefix = args.get(0).unwrap_or_default().to_bytes();
+        let current = module.shared.current();
+        let names = match current.store.names(prefix, SHOW_LIMIT + 1, LIST_DEADLINE) {
+            Ok(names) => names,
+            Err(error) => {
+                let _ = writeln!(out, "The names cannot be listed: {error}");
+                return Outcome::Failure;
+            }
+        };
+        list(&current, &names, out);
+        Outcome::Success
+    }
+}
+
+fn list(current: &Current, names: &[Name], out: &mut Output) {
+    let shown = &names[..names.len().min(SHOW_LIMIT)];
+    let ops: Vec<_> = shown.iter().map(|name| Op::Get { name }).collect();
+    let mut count = 0;
+    for (name, outcome) in shown.iter().zip(current.store.run_within(&ops, LIST_DEADLINE)) {
+        // One that went away since the names were listed is not shown.
+        if let Ok(Answer::Value(value)) = Answer::from_read(outcome) {
+            let _ = write!(out, "{:<40} ", name.to_string());
+            out.untrusted(&value);
+            let _ = writeln!(out);
+            count += 1;
+        }
+    }
+    let more = if names.len() > SHOW_LIMIT { "; there are more, give a longer prefix" } else { "" };
+    let _ = writeln!(out, "{count} universal variable(s){more}");
+}
+
+struct ShowStatus;
+
+impl Command for ShowStatus {
+    type Module = AppUniversal;
+    const WORDS: &'static CStr = c"universal show status";
+    const SUMMARY: &'static CStr = c"Show how universal variables and registrations are";
+    const USAGE: &'static CStr = c"Usage: universal show status\n\
+        \x20      Shows the sections of universal.conf in force, and how many\n\
+        \x20      registrations of this server are published.\n";
+
+    fn run(module: &AppUniversal, args: Args<'_>, out: &mut Output) -> Outcome {
+        if !args.is_empty() {
+            return Outcome::ShowUsage;
+        }
+        let _ = writeln!(out, "app_universal {}", env!("CARGO_PKG_VERSION"));
+        for section in &module.shared.current().settings.sections {
+            let _ = writeln!(
+                out,
+                "[{}] servers {}, deadline {} ms",
+                section.name,
+                section.servers.join(" "),
+                section.deadline.as_millis()
+            );
+            if let Some(publish) = &section.publish {
+                let _ = writeln!(
+                    out,
+                    "    publishes {} as {}<peer> = {}, lease {} s",
+                    if publish.drivers.is_empty() { "all drivers".into() } else { publish.drivers.join(" ") },
+                    publish.prefix,
+                    publish.identity,
+                    publish.lease.as_secs()
+                );
+            }
+            if !section.prefixes.is_empty() {
+                let _ = writeln!(out, "    locates under {}", section.prefixes.join(" "));
+            }
+        }
+        let counts = count_states(module);
+        let _ = writeln!(
+            out,
+            "Registrations: {} published, {} waiting, {} owned by another server, {} not publishable",
+            counts[0], counts[1], counts[2], counts[3]
+        );
+        let _ = writeln!(out, "PJSIP: {}", drivers::pjsip_state(module));
+        Outcome::Success
+    }
+}
+
+/// Published, waiting, stood back, unpublishable.
+fn count_states(module: &AppUniversal) -> [usize; 4] {
+    let mut counts = [0; 4];
+    for peer in module.shared.registrar().peers() {
+        counts[match peer.state {
+            PeerState::Held => 0,
+            PeerState::Pending | PeerState::Withdrawing => 1,
+            PeerState::StoodBack => 2,
+            PeerState::Unpublished(_) => 3,
+        }] += 1;
+    }
+    counts
+}
+
+struct ShowServers;
+
+impl Command for ShowServers {
+    type Module = AppUniversal;
+    const WORDS: &'static CStr = c"universal show servers";
+    const SUMMARY: &'static CStr = c"Show the cache servers";
+    const USAGE: &'static CStr = c"Usage: universal show servers\n\
+        \x20      Shows each cache server: its address, how it is and for how long, open\n\
+        \x20      connections, reads, writes, errors and the last error.\n\
+        \x20      ready: its misses count. healing: it is new or has lost its content and\n\
+        \x20      is being filled. lost: the same, not begun. down: it does not answer.\n\
+        \x20      unresolved: its host name has no address yet.\n";
+
+    fn run(module: &AppUniversal, args: Args<'_>, out: &mut Output) -> Outcome {
+        if !args.is_empty() {
+            return Outcome::ShowUsage;
+        }
+        let _ = writeln!(
+            out,
+            "{:<28} {:<24} {:<10} {:>8} {:>5} {:>10} {:>10} {:>7}  Last error",
+            "Server", "Address", "State", "Since", "Conns", "Reads", "Writes", "Errors"
+        );
+        for server in module.shared.current().store.servers() {
+            let address = server.address.map_or_else(|| "-".into(), |address| address.to_string());
+            let _ = writeln!(
+                out,
+                "{:<28} {:<24} {:<10} {:>7}s {:>5} {:>10} {:>10} {:>7}  {}",
+                server.name,
+                address,
+                server.state,
+                server.since.as_secs(),
+                server.connections,
+                server.gets,
+                server.sets,
+                server.errors,
+                server.last_error.as_deref().unwrap_or("-")
+            );
+        }
+        Outcome::Success
+    }
+}
+
+struct ShowRegistrations;
+
+impl Command for ShowRegistrations {
+    type Module = AppUniversal;
+    const WORDS: &'static CStr = c"universal show registrations";
+    const SUMMARY: &'static CStr = c"Show what is registered here and published";
+    const USAGE: &'static CStr = c"Usage: universal show registrations\n\
+        \x20      Shows each peer that is registered on this server, its name in the\n\
+        \x20      cache, how its record stands, its contacts, and the seconds until the\n\
+        \x20      registration ends and until the record is renewed.\n";
+
+    fn run(module: &AppUniversal, args: Args<'_>, out: &mut Output) -> Outcome {
+        if !args.is_empty() {
+            return Outcome::ShowUsage;
+        }
+        // Written into memory first: the registrar is locked, and a console may be slow.
+        let mut text = format!(
+            "{:<24} {:<32} {:<14} {:>8} {:>8} {:>8}\n",
+            "Peer", "Variable", "State", "Contacts", "Expires", "Renewed"
+        );
+        let now = Instant::now();
+        let mut count = 0;
+        for peer in module.shared.registrar().peers() {
+            row(&mut text, &peer, now);
+            count += 1;
+        }
+        let _ = writeln!(text, "{count} registration(s)");
+        let _ = out.write_str(&text);
+        Outcome::Success
+    }
+}
+
+fn row(text: &mut String, peer: &PeerView<'_>, now: Instant) {
+    let seconds = |at: Option<Instant>| {
+        at.map_or_else(|| "-".into(), |at| at.saturating_duration_since(now).as_secs().to_string())
+    };
+    let state = match peer.state {
+        PeerState::Held => "published",
+        PeerState::Pending => "waiting",
+        PeerState::StoodBack => "another's",
+        PeerState::Withdrawing => "withdrawing",
+        PeerState::Unpublished(_) => "unpublishable",
+    };
+    let _ = write!(
+        text,
+        "{:<24} {:<32} {:<14} {:>8} {:>8} {:>8}",
+        format!("{}/{}", peer.driver, peer.endpoint),
+        String::from_utf8_lossy(peer.key),
+        state,
+        peer.contacts.len(),
+        seconds(peer.expires),
+        seconds(peer.next_renewal)
+    );
+    if let PeerState::Unpublished(why) = peer.state {
+        let _ = write!(text, "  {why}");
+    }
+    text.push('\n');
+}
+
+struct Republish;
+
+impl Command for Republish {
+    type Module = AppUniversal;
+    const WORDS: &'static CStr = c"universal republish";
+    const SUMMARY: &'static CStr = c"Publish all registrations of this server again";
+    const USAGE: &'static CStr = c"Usage: universal republish\n\
+        \x20      Compares with the channel drivers and publishes every peer that is\n\
+        \x20      registered on this server again. It takes no record from another server.\n";
+
+    fn run(module: &AppUniversal, args: Args<'_>, out: &mut Output) -> Outcome {
+        if !args.is_empty() {
+            return Outcome::ShowUsage;
+        }
+        drivers::report_all(&module.shared);
+        publisher::republish(&module.shared, &module.shared.current(), |_| true);
+        module.shared.bell.registrations();
+        let count = module.shared.registrar().peers().count();
+        let _ = writeln!(out, "{count} registration(s) are being published again");
+        Outcome::Success
+    }
+}
+
+const CANNOT_TELL: &str =
+    "no cache server can say for certain (see universal show servers)";
+
+/// The answer, or the refusal said to who asked.
+fn said<T>(out: &mut Output, result: Result<T, Refusal>) -> Option<T> {
+    result.map_err(|refusal| drop(writeln!(out, "{refusal}"))).ok()
+}
+
+fn changed(
+    out: &mut Output,
+    name: &CStr,
+    result: Result<Status, Refusal>,
+    done: &str,
+) -> Outcome {
+    let Some(status) = said(out, result) else { return Outcome::Failure };
+    let _ = write!(out, "Universal variable ");
+    out.untrusted(name.to_bytes());
+    let _ = match status {
+        Status::Ok => writeln!(out, " {done}"),
+        Status::Missing => writeln!(out, " is not set"),
+        _ => writeln!(out, " may or may not be {done}: {CANNOT_TELL}"),
+    };
+    Outcome::Success
+}
+
+/// Completes the first word after a command's own with the names that there are.
+fn names(module: &AppUniversal, args: Args<'_>, word: &CStr) -> Vec<CString> {
+    if !args.is_empty() {
+        return Vec::new();
+    }
+    let current = module.shared.current();
+    let names = current.store.names(word.to_bytes(), COMPLETE_LIMIT, LIST_DEADLINE);
+    let names = names.unwrap_or_default().into_iter();
+    names.filter_map(|name| CString::new(name.as_bytes()).ok()).collect()
+}

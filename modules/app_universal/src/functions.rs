@@ -1,0 +1,162 @@
+//! `UNIVAR()`, `UNIVAR_EXISTS()` and `LOCATE()`.
+
+use std::ffi::CStr;
+
+use asterisk::{
+    Channel, Registry,
+    function::{Access, Function, FunctionError, Value},
+};
+use univar::{Name, Op};
+use universal::{Status, Template, arguments};
+
+use crate::{
+    AppUniversal,
+    requests::{self, Answer, Refusal},
+    shared::Current,
+};
+
+pub(crate) fn register(registry: &mut Registry<AppUniversal>) {
+    registry.function::<UniVar>().function::<UniVarExists>().function::<Locate>();
+}
+
+struct UniVar;
+
+impl Function for UniVar {
+    type Module = AppUniversal;
+    const NAME: &'static CStr = c"UNIVAR";
+    const ACCESS: Access = Access::ReadWrite;
+
+    fn read(
+        module: &AppUniversal,
+        channel: Option<&mut Channel<'_>>,
+        args: &CStr,
+        value: &mut Value<'_>,
+    ) -> Result<(), FunctionError> {
+        let (name, _ttl) = arguments::name_and_rest(args.to_bytes());
+        let answer = requests::get(&module.shared.current(), name).and_then(|answer| {
+            if let (Answer::Value(text), Some(limit)) = (&answer, value.limit())
+                && text.len() > limit
+            {
+                let name = String::from_utf8_lossy(name).into_owned();
+                return Err(Refusal::TooLongForReader { name, bytes: text.len(), limit });
+            }
+            Ok(answer)
+        });
+        finish(channel, answer.map(|answer| (answer.status(), answer)), |answer| match answer {
+            Answer::Value(text) => value.set(&text).map_err(FunctionError::from),
+            _ => Ok(()),
+        })
+    }
+
+    fn write(
+        module: &AppUniversal,
+        channel: Option<&mut Channel<'_>>,
+        args: &CStr,
+        value: &CStr,
+    ) -> Result<(), FunctionError> {
+        let set = || {
+            let (args, value) = (args.to_bytes(), value.to_bytes());
+            arguments::written_whole(Self::NAME.to_bytes(), args, value)?;
+            let (name, ttl) = arguments::name_and_rest(args);
+            requests::set(&module.shared.current(), name, value, arguments::ttl(ttl)?)
+        };
+        finish(channel, set().map(|status| (status, ())), Ok)
+    }
+}
+
+struct UniVarExists;
+
+impl Function for UniVarExists {
+    type Module = AppUniversal;
+    const NAME: &'static CStr = c"UNIVAR_EXISTS";
+    const ACCESS: Access = Access::Read;
+
+    fn read(
+        module: &AppUniversal,
+        channel: Option<&mut Channel<'_>>,
+        args: &CStr,
+        value: &mut Value<'_>,
+    ) -> Result<(), FunctionError> {
+        let answer = requests::get(&module.shared.current(), args.to_bytes().trim_ascii());
+        finish(channel, answer.map(|answer| (answer.status(), answer)), |answer| {
+            let text: &[u8] = match answer {
+                Answer::Value(_) => b"1",
+                Answer::Missing => b"0",
+                Answer::Unreachable => b"",
+            };
+            value.set(text).map_err(FunctionError::from)
+        })
+    }
+}
+
+struct Locate;
+
+impl Function for Locate {
+    type Module = AppUniversal;
+    const NAME: &'static CStr = c"LOCATE";
+    const ACCESS: Access = Access::Read;
+
+    fn read(
+        module: &AppUniversal,
+        channel: Option<&mut Channel<'_>>,
+        args: &CStr,
+        value: &mut Value<'_>,
+    ) -> Result<(), FunctionError> {
+        let (peer, template) = arguments::name_and_rest(args.to_bytes());
+        let located = locate(&module.shared.current(), peer, template);
+        finish(channel, located, |dial| value.set(&dial).map_err(FunctionError::from))
+    }
+}
+
+/// Dial strings for all servers that have the peer, with `&` between them.
+fn locate(
+    current: &Current,
+    peer: &[u8],
+    template: Option<&[u8]>,
+) -> Result<(Status, Vec<u8>), Refusal> {
+    let given = template
+        .filter(|template| !template.is_empty())
+        .map(|template| Template::parse(&String::from_utf8_lossy(template)))
+        .transpose()?;
+    let mut places = Vec::new();
+    for section in current.settings.sections.iter().filter(|s| !s.prefixes.is_empty()) {
+        let template = given.as_ref().or(section.dial.as_ref()).ok_or(Refusal::NoTemplate)?;
+        for prefix in &section.prefixes {
+            places.push((Name::new([prefix.as_bytes(), peer].concat())?, template));
+        }
+    }
+    if places.is_empty() {
+        return Err(Refusal::NoPrefixes);
+    }
+    if peer.is_empty() {
+        return Err(univar::NameError::Empty.into());
+    }
+    let ops: Vec<_> = places.iter().map(|(name, _)| Op::Get { name }).collect();
+    let mut found = Vec::new();
+    let mut worst = Status::Missing;
+    for ((_, template), outcome) in places.iter().zip(current.store.run(&ops)) {
+        match Answer::from_read(outcome)? {
+            Answer::Value(identity) => found.push(template.fill(peer, &identity)),
+            other => worst = worst.max(other.status()),
+        }
+    }
+    let status = if found.is_empty() { worst } else { Status::Ok };
+    Ok((status, found.join(&b'&')))
+}
+
+/// Sets `UNIVARSTATUS`, hands over what there is, and says what is wrong if something is.
+fn finish<T>(
+    channel: Option<&mut Channel<'_>>,
+    result: Result<(Status, T), Refusal>,
+    hand_over: impl FnOnce(T) -> Result<(), FunctionError>,
+) -> Result<(), FunctionError> {
+    let (status, result) = match result {
+        Ok((status, value)) => match hand_over(value) {
+            Ok(()) => (status, Ok(())),
+            Err(error) => (Status::Invalid, Err(error)),
+        },
+        Err(refusal) => (Status::Invalid, Err(FunctionError::failed(refusal))),
+    };
+    requests::report(channel, status);
+    result
+}

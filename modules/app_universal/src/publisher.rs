@@ -1,0 +1,231 @@
+//! Our own threads: the publisher, which tells the cache servers what is registered here and
+//! watches over them, and the resolver, which asks the DNS.
+//!
+//! The publisher is the only one that carries out the registrar's claims, and the only one that
+//! probes. A slow cache server delays it, and nobody else.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use asterisk::thread::Thread;
+use sri::Claim;
+use univar::{Event, EventKind, Name, Op, Outcome, epoch::PROBE_INTERVAL};
+
+use crate::{
+    drivers,
+    shared::{Current, Shared},
+};
+
+/// The most claims in one batch.
+const BATCH: usize = 500;
+/// How long one batch may take. Only the publisher waits.
+const BATCH_DEADLINE: Duration = Duration::from_millis(500);
+/// How long an unload or a clean stop waits for the records to be withdrawn.
+const WITHDRAW_LIMIT: Duration = Duration::from_secs(2);
+/// How often host names without an address are asked for.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The running publisher. Dropping it withdraws all records and ends it.
+pub(crate) struct Publisher {
+    shared: Arc<Shared>,
+    _thread: Thread,
+}
+
+impl Publisher {
+    pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
+        let inside = Arc::clone(shared);
+        let thread = Thread::spawn(c"universal", move |_| Rounds::new(&inside).run())?;
+        Ok(Self { shared: Arc::clone(shared), _thread: thread })
+    }
+
+    /// Withdraws all records, and waits until it is done or [`WITHDRAW_LIMIT`] is over.
+    pub(crate) fn withdraw(&self) {
+        self.shared.bell.stop();
+        self.shared.bell.wait_stopped(Instant::now() + WITHDRAW_LIMIT);
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.shared.bell.stop();
+        // The thread is joined when it is dropped, right after this.
+    }
+}
+
+/// The thread that waits for the DNS, so that no other does.
+pub(crate) struct Resolver {
+    _thread: Thread,
+}
+
+impl Resolver {
+    pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
+        let shared = Arc::clone(shared);
+        let thread = Thread::spawn(c"universal-dns", move |stop| {
+            loop {
+                shared.current().store.resolve();
+                if stop.wait(RESOLVE_INTERVAL) {
+                    break;
+                }
+            }
+        })?;
+        Ok(Self { _thread: thread })
+    }
+}
+
+/// The publisher's life, round by round.
+struct Rounds<'a> {
+    shared: &'a Shared,
+    next_probe: Instant,
+    next_sync: Instant,
+}
+
+impl<'a> Rounds<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        let now = Instant::now();
+        Self { shared, next_probe: now, next_sync: now }
+    }
+
+    fn run(mut self) {
+        loop {
+            let current = self.shared.current();
+            self.probe(&current);
+            self.sync(&current);
+            publish(self.shared, &current);
+            drop(current);
+
+            let calls = self.shared.bell.wait(self.wake_at());
+            if calls.stop {
+                break;
+            }
+            if calls.servers {
+                self.next_probe = Instant::now();
+            }
+        }
+        withdraw(self.shared);
+        self.shared.bell.stopped();
+    }
+
+    fn wake_at(&self) -> Instant {
+        let claim = self.shared.registrar().poll_timeout();
+        let fixed = self.next_probe.min(self.next_sync);
+        claim.map_or(fixed, |claim| claim.min(fixed))
+    }
+
+    /// Asks every cache server for its marker, and publishes again where content was lost.
+    fn probe(&mut self, current: &Current) {
+        let now = Instant::now();
+        if now < self.next_probe {
+            return;
+        }
+        for event in current.store.maintain(now) {
+            announce(&event);
+            if matches!(event.kind, EventKind::Lost | EventKind::Up) {
+                republish(self.shared, current, |server| *server == *event.server);
+            }
+        }
+        self.next_probe = Instant::now() + PROBE_INTERVAL;
+    }
+
+    /// Compares with the drivers that do not tell everything.
+    fn sync(&mut self, current: &Current) {
+        if Instant::now() < self.next_sync {
+            return;
+        }
+        drivers::sync(self.shared);
+        let published = current.settings.sections.iter().filter_map(|s| s.publish.as_ref());
+        let lease = published.map(|publish| publish.lease).min();
+        self.next_sync = Instant::now() + lease.unwrap_or(drivers::SYNC_INTERVAL_MAX) / 3;
+    }
+}
+
+/// Publishes again what is placed on the servers that `which` names.
+pub(crate) fn republish(shared: &Shared, current: &Current, which: impl Fn(&str) -> bool) {
+    shared.registrar().republish(Instant::now(), |key| {
+        Name::new(key).is_ok_and(|name| which(&current.store.server_of(&name)))
+    });
+}
+
+/// Carries out every claim that is due.
+fn publish(shared: &Shared, current: &Current) {
+    let mut claims = Vec::new();
+    loop {
+        claims.clear();
+        shared.registrar().poll(Instant::now(), BATCH, &mut claims);
+        if claims.is_empty() {
+            return;
+        }
+        let outcomes = carry_out(current, &claims);
+        let now = Instant::now();
+        let mut registrar = shared.registrar();
+        for (claim, outcome) in claims.iter().zip(outcomes) {
+            registrar.done(now, claim.id, outcome);
+        }
+    }
+}
+
+fn carry_out(current: &Current, claims: &[Claim]) -> Vec<sri::Outcome> {
+    let names: Vec<_> = claims.iter().map(|claim| Name::new(&claim.key)).collect();
+    let ops: Vec<_> = claims
+        .iter()
+        .zip(&names)
+        .filter_map(|(claim, name)| Some(op(claim, name.as_ref().ok()?)))
+        .collect();
+    let mut answers = current.store.run_within(&ops, BATCH_DEADLINE).into_iter();
+    let outcome = |name: &Result<Name, _>| match name {
+        Ok(_) => answer(answers.next()),
+        // The registrar makes no such key.
+        Err(_) => sri::Outcome::Invalid,
+    };
+    names.iter().map(outcome).collect()
+}
+
+fn op<'a>(claim: &'a Claim, name: &'a Name) -> Op<'a> {
+    let (value, ttl) = (claim.value.as_slice(), claim.ttl);
+    match claim.kind {
+        sri::Kind::Take => Op::Take { name, value, ttl },
+        sri::Kind::Keep => Op::Keep { name, value, ttl },
+        sri::Kind::Withdraw => Op::Withdraw { name, value },
+    }
+}
+
+fn answer(outcome: Option<Outcome>) -> sri::Outcome {
+    match outcome {
+        Some(Outcome::Done) => sri::Outcome::Done,
+        Some(Outcome::Foreign) => sri::Outcome::Foreign,
+        Some(Outcome::Invalid(_)) => sri::Outcome::Invalid,
+        _ => sri::Outcome::Unreachable,
+    }
+}
+
+fn withdraw(shared: &Shared) {
+    let until = Instant::now() + WITHDRAW_LIMIT;
+    shared.registrar().withdraw_all(Instant::now());
+    loop {
+        let current = shared.current();
+        publish(shared, &current);
+        let next = shared.registrar().poll_timeout();
+        let now = Instant::now();
+        // Only what a cache server did not answer is still due, and it has a lease.
+        let Some(next) = next.filter(|next| *next < until && now < until) else { return };
+        std::thread::sleep(next.saturating_duration_since(now));
+    }
+}
+
+fn announce(event: &Event) {
+    let server = &event.server;
+    match event.kind {
+        EventKind::Down => asterisk::warning!(
+            "cache server {server} does not answer; what is placed there is UNREACHABLE until it does"
+        ),
+        EventKind::Up => asterisk::notice!("cache server {server} answers"),
+        EventKind::Lost => asterisk::notice!(
+            "cache server {server} is new or has lost its content; publishing again what is registered here"
+        ),
+        EventKind::Healed => {
+            asterisk::notice!("cache server {server} is complete again; its misses count");
+        }
+    }
+}

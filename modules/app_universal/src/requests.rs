@@ -1,0 +1,108 @@
+//! One universal variable asked for, set or deleted: what applications, functions, CLI and AMI
+//! have in common.
+
+use std::time::Duration;
+
+use asterisk::Channel;
+use univar::{Name, NameError, Op, Outcome};
+use universal::{Status, arguments::ArgumentError};
+
+use crate::shared::Current;
+
+/// The channel variable that says what became of a request.
+const STATUS_VARIABLE: &std::ffi::CStr = c"UNIVARSTATUS";
+
+/// Why a request was refused before any cache server was asked, or cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
+    #[error("universal variable name: {0}")]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Store(#[from] univar::Invalid),
+    #[error("the value of {name} has {bytes} bytes; only {limit} can be handed over here")]
+    TooLongForReader { name: String, bytes: usize, limit: usize },
+    #[error("the value of {0} has a NUL byte in it, which Asterisk cannot carry")]
+    Nul(String),
+    #[error("no section of universal.conf has prefixes= or a prefix=, so no peer can be located")]
+    NoPrefixes,
+    #[error("there is no dial= beside prefixes= in universal.conf and no template was given")]
+    NoTemplate,
+    #[error(transparent)]
+    Template(#[from] universal::TemplateError),
+}
+
+/// The value of one variable, or what became of asking.
+pub(crate) enum Answer {
+    Value(Vec<u8>),
+    Missing,
+    Unreachable,
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            Self::Value(_) => Status::Ok,
+            Self::Missing => Status::Missing,
+            Self::Unreachable => Status::Unreachable,
+        }
+    }
+
+    /// What a read was answered.
+    pub(crate) fn from_read(outcome: Outcome) -> Result<Self, Refusal> {
+        match outcome {
+            Outcome::Value(value) => Ok(Self::Value(value)),
+            Outcome::Missing => Ok(Self::Missing),
+            Outcome::Invalid(why) => Err(why.into()),
+            _ => Ok(Self::Unreachable),
+        }
+    }
+}
+
+pub(crate) fn get(current: &Current, name: &[u8]) -> Result<Answer, Refusal> {
+    let name = Name::new(name)?;
+    Answer::from_read(one(current, Op::Get { name: &name }))
+}
+
+pub(crate) fn set(
+    current: &Current,
+    name: &[u8],
+    value: &[u8],
+    ttl: Option<Duration>,
+) -> Result<Status, Refusal> {
+    let name = Name::new(name)?;
+    changed(one(current, Op::Set { name: &name, value, ttl }))
+}
+
+pub(crate) fn delete(current: &Current, name: &[u8]) -> Result<Status, Refusal> {
+    let name = Name::new(name)?;
+    changed(one(current, Op::Delete { name: &name }))
+}
+
+/// What a write or delete was answered.
+pub(crate) fn changed(outcome: Outcome) -> Result<Status, Refusal> {
+    match outcome {
+        Outcome::Done => Ok(Status::Ok),
+        Outcome::Missing => Ok(Status::Missing),
+        Outcome::Invalid(why) => Err(why.into()),
+        _ => Ok(Status::Unreachable),
+    }
+}
+
+/// Sets `UNIVARSTATUS`.
+pub(crate) fn report(channel: Option<&mut Channel<'_>>, status: Status) {
+    let Some(channel) = channel else { return };
+    let text = match status {
+        Status::Ok => c"OK",
+        Status::Missing => c"MISSING",
+        Status::Unreachable => c"UNREACHABLE",
+        Status::Invalid => c"INVALID",
+    };
+    // It fails only for a name that is none.
+    let _ = channel.set_variable(STATUS_VARIABLE, text);
+}
+
+fn one(current: &Current, op: Op<'_>) -> Outcome {
+    current.store.run(&[op]).pop().unwrap_or(Outcome::Unreachable)
+}

@@ -1,0 +1,135 @@
+//! What the callbacks, the drivers and the publisher look at together.
+//!
+//! Locks are held for a moment only, and never over I/O: the store is used through its own `Arc`.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use sri::Registrar;
+use univar::Store;
+use universal::settings::Settings;
+
+/// The module's state.
+pub(crate) struct Shared {
+    current: Mutex<Arc<Current>>,
+    registrar: Mutex<Registrar>,
+    pub(crate) bell: Arc<Bell>,
+}
+
+/// What one reading of `universal.conf` made; a reload replaces it whole.
+pub(crate) struct Current {
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+}
+
+impl Shared {
+    pub(crate) fn new(current: Current, registrar: Registrar, bell: Arc<Bell>) -> Self {
+        Self { current: Mutex::new(Arc::new(current)), registrar: Mutex::new(registrar), bell }
+    }
+
+    /// The settings and the store in force; a reload does not touch who already has them.
+    pub(crate) fn current(&self) -> Arc<Current> {
+        Arc::clone(&lock(&self.current))
+    }
+
+    pub(crate) fn replace(&self, current: Current) {
+        let current = Arc::new(current);
+        let old = std::mem::replace(&mut *lock(&self.current), current);
+        // Outside the lock: the last owner of a store closes its connections.
+        drop(old);
+    }
+
+    /// The table of what is registered here.
+    pub(crate) fn registrar(&self) -> MutexGuard<'_, Registrar> {
+        lock(&self.registrar)
+    }
+}
+
+/// A panic under one of our locks was logged; what the lock guards is still whole, for it changes
+/// in single steps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How the publisher is woken.
+#[derive(Default)]
+pub(crate) struct Bell {
+    calls: Mutex<Calls>,
+    rung: Condvar,
+    stopped: Mutex<bool>,
+    has_stopped: Condvar,
+}
+
+/// What the publisher is to look at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Calls {
+    /// The registrar has something new.
+    pub(crate) registrations: bool,
+    /// A cache server behaved oddly: probe now.
+    pub(crate) servers: bool,
+    /// The module is unloaded.
+    pub(crate) stop: bool,
+}
+
+impl Calls {
+    fn any(self) -> bool {
+        self.registrations || self.servers || self.stop
+    }
+}
+
+impl Bell {
+    /// A registration changed.
+    pub(crate) fn registrations(&self) {
+        self.ring(|calls| &mut calls.registrations);
+    }
+
+    /// A cache server wants to be looked at.
+    pub(crate) fn servers(&self) {
+        self.ring(|calls| &mut calls.servers);
+    }
+
+    /// End.
+    pub(crate) fn stop(&self) {
+        self.ring(|calls| &mut calls.stop);
+    }
+
+    fn ring(&self, which: impl Fn(&mut Calls) -> &mut bool) {
+        let mut calls = lock(&self.calls);
+        let was_quiet = !calls.any();
+        *which(&mut calls) = true;
+        drop(calls);
+        if was_quiet {
+            self.rung.notify_one();
+        }
+    }
+
+    /// Waits until somebody rings, at most until `until`; `stop` stays set.
+    pub(crate) fn wait(&self, until: Instant) -> Calls {
+        let mut calls = lock(&self.calls);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if calls.any() || left == Duration::ZERO {
+                let answer = *calls;
+                *calls = Calls { stop: answer.stop, ..Calls::default() };
+                return answer;
+            }
+            calls =
+                self.rung.wait_timeout(calls, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The publisher has done its last.
+    pub(crate) fn stopped(&self) {
+        *lock(&self.stopped) = true;
+        self.has_stopped.notify_all();
+    }
+
+    /// Waits for [`Bell::stopped`], at most until `until`.
+    pub(crate) fn wait_stopped(&self, until: Instant) {
+        let left = until.saturating_duration_since(Instant::now());
+        let stopped = lock(&self.stopped);
+        drop(self.has_stopped.wait_timeout_while(stopped, left, |stopped| !*stopped));
+    }
+}
