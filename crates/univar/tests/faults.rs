@@ -228,8 +228,8 @@ fn garbage_is_never_an_answer_and_its_connection_is_never_used_again() {
 
 #[test]
 fn more_than_was_asked_for_is_garbage_too() {
-    let extra = b"VA 1\r\nx\r\nVA 18 ktandem:epoch\r\nR 00000000000000aa\r\nVA 1\r\ny\r\n";
-    let server = FalseServer::answering(&[extra]);
+    const EXTRA: &[u8] = b"VA 1\r\nx\r\nVA 18 ktandem:epoch\r\nR 00000000000000aa\r\nVA 1\r\ny\r\n";
+    let server = FalseServer::answering(&[EXTRA]);
     let bench = Bench::new(&[server.address()]);
     bench.get("x");
     assert_eq!(bench.store.servers()[0].connections, 0, "or the next reader would get y");
