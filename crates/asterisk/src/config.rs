@@ -116,6 +116,8 @@ pub struct Variable<'a> {
     pub file: &'a CStr,
     /// The line in that file, from 1; 0 if it comes from elsewhere.
     pub line: u32,
+    /// Whether it came from a template.
+    pub inherited: bool,
 }
 
 /// Walks a list of variables.
@@ -137,6 +139,7 @@ pub(crate) unsafe fn variables<'a>(
         let value = unsafe { text::borrow(variable.value) };
         // SAFETY: as above.
         let file = unsafe { text::borrow(variable.file) };
-        Some(Variable { name, value, file, line: variable.lineno.try_into().unwrap_or(0) })
+        let line = variable.lineno.try_into().unwrap_or(0);
+        Some(Variable { name, value, file, line, inherited: variable.inherited != 0 })
     })
 }

@@ -134,23 +134,22 @@ impl Command for Show {
         }
         let prefix = args.get(0).unwrap_or_default().to_bytes();
         let current = module.shared.current();
-        let names = match current.store.names(prefix, SHOW_LIMIT + 1, LIST_DEADLINE) {
-            Ok(names) => names,
-            Err(error) => {
-                let _ = writeln!(out, "The names cannot be listed: {error}");
-                return Outcome::Failure;
-            }
-        };
-        list(&current, &names, out);
+        let found = current.store.names(prefix, SHOW_LIMIT, LIST_DEADLINE);
+        list(&current, &found.names, out);
+        if found.truncated {
+            let _ = writeln!(out, "There are more; give a longer PREFIX");
+        }
+        for server in found.unlisted {
+            let _ = writeln!(out, "Cache server {server} could not be listed; names may be missing");
+        }
         Outcome::Success
     }
 }
 
 fn list(current: &Current, names: &[Name], out: &mut Output) {
-    let shown = &names[..names.len().min(SHOW_LIMIT)];
-    let ops: Vec<_> = shown.iter().map(|name| Op::Get { name }).collect();
+    let ops: Vec<_> = names.iter().map(|name| Op::Get { name }).collect();
     let mut count = 0;
-    for (name, outcome) in shown.iter().zip(current.store.run_within(&ops, LIST_DEADLINE)) {
+    for (name, outcome) in names.iter().zip(current.store.run_within(&ops, LIST_DEADLINE)) {
         // One that went away since the names were listed is not shown.
         if let Ok(Answer::Value(value)) = Answer::from_read(outcome) {
             let _ = write!(out, "{:<40} ", name.to_string());
@@ -159,8 +158,7 @@ fn list(current: &Current, names: &[Name], out: &mut Output) {
             count += 1;
         }
     }
-    let more = if names.len() > SHOW_LIMIT { "; there are more, give a longer prefix" } else { "" };
-    let _ = writeln!(out, "{count} universal variable(s){more}");
+    let _ = writeln!(out, "{count} universal variable(s)");
 }
 
 struct ShowStatus;
@@ -380,7 +378,6 @@ fn names(module: &AppUniversal, args: Args<'_>, word: &CStr) -> Vec<CString> {
         return Vec::new();
     }
     let current = module.shared.current();
-    let names = current.store.names(word.to_bytes(), COMPLETE_LIMIT, LIST_DEADLINE);
-    let names = names.unwrap_or_default().into_iter();
-    names.filter_map(|name| CString::new(name.as_bytes()).ok()).collect()
+    let found = current.store.names(word.to_bytes(), COMPLETE_LIMIT, LIST_DEADLINE);
+    found.names.into_iter().filter_map(|name| CString::new(name.as_bytes()).ok()).collect()
 }

@@ -48,7 +48,7 @@ pub(crate) fn reload(shared: &Shared) -> Result<(), Error> {
 
 fn read() -> Result<Settings, Error> {
     let config = Config::load(FILE, crate::NAME).map_err(|error| match error {
-        ConfigError::Missing => Error::Missing,
+        ConfigError::Missing(_) => Error::Missing,
         _ => Error::Invalid,
     })?;
     let sections: Vec<_> = config.categories().map(|category| raw(&category)).collect();
@@ -109,5 +109,5 @@ fn store(
     });
     let config = univar::Config { sections: sections.collect() };
     let bell = Arc::clone(bell);
-    Store::new(config, previous, Arc::new(move || bell.servers()))
+    Store::new(&config, previous, Arc::new(move || bell.servers()))
 }

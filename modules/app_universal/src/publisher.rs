@@ -120,10 +120,10 @@ impl<'a> Rounds<'a> {
         if now < self.next_probe {
             return;
         }
-        for event in current.store.maintain(now) {
+        for event in current.store.maintain() {
             announce(&event);
             if matches!(event.kind, EventKind::Lost | EventKind::Up) {
-                republish(self.shared, current, |server| *server == *event.server);
+                republish(self.shared, current, |server| server == &*event.server);
             }
         }
         self.next_probe = Instant::now() + PROBE_INTERVAL;
@@ -144,7 +144,7 @@ impl<'a> Rounds<'a> {
 /// Publishes again what is placed on the servers that `which` names.
 pub(crate) fn republish(shared: &Shared, current: &Current, which: impl Fn(&str) -> bool) {
     shared.registrar().republish(Instant::now(), |key| {
-        Name::new(key).is_ok_and(|name| which(&current.store.server_of(&name)))
+        Name::new(key).is_ok_and(|name| which(current.store.server_name_of(&name)))
     });
 }
 
