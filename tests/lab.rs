@@ -91,6 +91,53 @@ fn a_phone_is_on_two_servers_at_once_and_leaves_them_one_by_one() -> Result<()> 
 }
 
 #[test]
+fn a_registration_is_refreshed_until_the_phone_is_gone_and_ends_then() -> Result<()> {
+    const SHORT: Duration = Duration::from_secs(4);
+    let lab = Lab::builder("lab-expiry").without_server("B").without_server("gateway").start()?;
+    let desk = lab.phone("200").start()?;
+    desk.register_at(lab.a(), SHORT)?;
+    desk.wait_refreshed(lab.a(), 2 * SHORT)?;
+    assert!(desk.is_registered_at(lab.a())?);
+
+    desk.kill();
+
+    wait_until("the registration has ended", 3 * SHORT, &lab.a().log(), || {
+        Ok(!desk.is_registered_at(lab.a())?)
+    })?;
+    assert_eq!(lab.warnings()?, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn a_phone_rings_until_it_is_answered_and_an_iax_phone_calls_too() -> Result<()> {
+    let lab = Lab::builder("lab-ring").without_server("B").without_server("gateway").start()?;
+    let desk = lab.phone("200").tone_hz(880).answers(false).start()?;
+    desk.register_at(lab.a(), MINUTE)?;
+    let caller = lab.phone("202").start()?;
+    caller.register_at(lab.a(), MINUTE)?;
+
+    caller.dial(lab.a(), "200")?;
+    desk.wait_ringing(SOON)?;
+    desk.answer()?;
+    caller.wait_established(SOON)?;
+    caller.wait_tone(880, SOON)?;
+    desk.hang_up()?;
+    caller.wait_closed(SOON)?;
+    desk.wait_closed(SOON)?;
+
+    caller.dial(lab.a(), "nobody")?;
+    let refused = caller.wait_established(SOON).expect_err("there is no such number");
+    assert!(refused.to_string().contains("404"), "{refused}");
+
+    let radio = lab.iax_phone("201")?;
+    radio.dial(lab.a(), "202")?;
+    caller.wait_established(SOON)?;
+    caller.wait_tone(440, SOON).context("the echo of its own tone")?;
+    radio.kill();
+    Ok(())
+}
+
+#[test]
 fn a_server_that_crashed_starts_again_with_its_database() -> Result<()> {
     let lab = Lab::builder("lab-crash")
         .without_server("B")

@@ -75,7 +75,7 @@ impl Control {
         let what = format!("{} answers '{command} {params}'", self.name);
         let (_, ok, data) = self.wait(&what, ANSWER_WITHIN, |inbox| {
             let at = inbox.answers.iter().position(|(answered, ..)| *answered == token)?;
-            Some(Ok(inbox.answers.swap_remove(at)))
+            Some(inbox.answers.swap_remove(at))
         })?;
         if ok { Ok(data) } else { Err(self.refused(&format!("{command} {params}"), data)) }
     }
@@ -85,15 +85,19 @@ impl Control {
         lock(&self.inbox.0).events.len()
     }
 
-    /// Goes through the events after `mark` until `judge` has an opinion, waiting for more.
-    pub(crate) fn wait_event(
+    /// Goes through the events after `mark` until `judge` has an opinion of one, waiting for more. Gives that
+    /// opinion, and the mark behind that event.
+    pub(crate) fn wait_event<T>(
         &self,
         mark: usize,
         what: &str,
         within: Duration,
-        judge: impl Fn(&Event) -> Option<Result<()>>,
-    ) -> Result<()> {
-        self.wait(what, within, |inbox| inbox.events.iter().skip(mark).find_map(&judge))
+        judge: impl Fn(&Event) -> Option<T>,
+    ) -> Result<(T, usize)> {
+        self.wait(what, within, |inbox| {
+            let mut events = inbox.events.iter().enumerate().skip(mark);
+            events.find_map(|(at, event)| judge(event).map(|opinion| (opinion, at + 1)))
+        })
     }
 
     pub(crate) fn refused(&self, request: &str, answer: String) -> LabError {
@@ -109,13 +113,13 @@ impl Control {
         &self,
         what: &str,
         within: Duration,
-        mut find: impl FnMut(&mut Inbox) -> Option<Result<T>>,
+        mut find: impl FnMut(&mut Inbox) -> Option<T>,
     ) -> Result<T> {
         let end = Instant::now() + within;
         let mut inbox = lock(&self.inbox.0);
         loop {
             if let Some(found) = find(&mut inbox) {
-                return found;
+                return Ok(found);
             }
             if inbox.closed {
                 return Err(LabError::NotRunning { program: self.name.clone() });

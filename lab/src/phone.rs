@@ -148,7 +148,7 @@ impl Phone {
             let mark = running.control.mark();
             running.control.command("uanew", &params)?;
             let control = &running.control;
-            control.wait_event(mark, &what, REGISTER_WITHIN, |event| {
+            let (answer, _) = control.wait_event(mark, &what, REGISTER_WITHIN, |event| {
                 match (event.account == account, event.kind.as_str()) {
                     (true, "REGISTER_OK") => Some(Ok(())),
                     (true, "REGISTER_FAIL") => {
@@ -156,7 +156,8 @@ impl Phone {
                     }
                     _ => None,
                 }
-            })
+            })?;
+            answer
         })
     }
 
@@ -181,9 +182,10 @@ impl Phone {
         let what = format!("{} has refreshed its registration at {}", self.name, server.name());
         self.with(|running| {
             let mark = running.control.mark();
-            running.control.wait_event(mark, &what, within, |event| {
-                (event.account == account && event.kind == "REGISTER_OK").then_some(Ok(()))
-            })
+            let refreshed = |event: &Event| {
+                (event.account == account && event.kind == "REGISTER_OK").then_some(())
+            };
+            running.control.wait_event(mark, &what, within, refreshed).map(drop)
         })
     }
 
@@ -251,22 +253,21 @@ impl Phone {
     ///
     /// [`LabError::TimedOut`].
     pub fn wait_ringing(&self, within: Duration) -> Result<()> {
-        self.wait_call("rings", within, |_, event| {
-            (event.kind == "CALL_INCOMING").then_some(Ok(()))
-        })
+        self.wait_call("rings", within, &["CALL_INCOMING"]).map(drop)
     }
 
     /// Waits until its call is answered, be it the caller or the called one.
     ///
     /// # Errors
     ///
-    /// [`LabError::Refused`] with the reason if the call ends instead, or [`LabError::TimedOut`].
+    /// [`LabError::Refused`] with the reason if the call ends instead (the next call is looked at afterwards),
+    /// or [`LabError::TimedOut`].
     pub fn wait_established(&self, within: Duration) -> Result<()> {
-        self.wait_call("is in a call", within, |control, event| match event.kind.as_str() {
-            "CALL_ESTABLISHED" => Some(Ok(())),
-            "CALL_CLOSED" => Some(Err(control.refused("the call", event.detail.clone()))),
-            _ => None,
-        })
+        let event = self.wait_call("is in a call", within, &["CALL_ESTABLISHED", "CALL_CLOSED"])?;
+        if event.kind == "CALL_ESTABLISHED" {
+            return Ok(());
+        }
+        self.with(|running| Err(running.control.refused("the call", event.detail)))
     }
 
     /// Waits until its call has ended. The next call is looked at afterwards.
@@ -275,13 +276,7 @@ impl Phone {
     ///
     /// [`LabError::TimedOut`].
     pub fn wait_closed(&self, within: Duration) -> Result<()> {
-        self.wait_call("has no call any more", within, |_, event| {
-            (event.kind == "CALL_CLOSED").then_some(Ok(()))
-        })?;
-        self.with(|running| {
-            running.call_mark = running.control.mark();
-            Ok(())
-        })
+        self.wait_call("has no call any more", within, &["CALL_CLOSED"]).map(drop)
     }
 
     /// Whether it has heard this tone in its newest call.
@@ -314,16 +309,18 @@ impl Phone {
         format!("sip:{}@{}", self.number, server.address())
     }
 
-    fn wait_call(
-        &self,
-        what: &str,
-        within: Duration,
-        judge: impl Fn(&Control, &Event) -> Option<Result<()>>,
-    ) -> Result<()> {
+    /// The first event of these kinds in the call that is looked at; its end is the end of looking at it.
+    fn wait_call(&self, what: &str, within: Duration, kinds: &[&str]) -> Result<Event> {
         let what = format!("{} {what}", self.name);
         self.with(|running| {
-            let control = &running.control;
-            control.wait_event(running.call_mark, &what, within, |event| judge(control, event))
+            let wanted =
+                |event: &Event| kinds.contains(&event.kind.as_str()).then(|| event.clone());
+            let (event, next) =
+                running.control.wait_event(running.call_mark, &what, within, wanted)?;
+            if event.kind == "CALL_CLOSED" {
+                running.call_mark = next;
+            }
+            Ok(event)
         })
     }
 
