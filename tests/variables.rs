@@ -76,7 +76,7 @@ fn the_longest_value_survives_and_one_byte_more_is_invalid_and_changes_nothing()
     assert_eq!(a.run(&[&set, &fill(188)], "${UNIVARSTATUS}")?, "OK");
     let stored = [half.as_str(), &half, &"y".repeat(188)].concat();
     assert_eq!(value_in_caches(&lab, "m")?, stored);
-    assert_eq!(b.run(&["GetUniVar(X=m)", "SetUniVar(n=${X})"], "${LEN(${X})}/${UNIVARSTATUS}")?, "8188/OK");
+    assert_eq!(b.run(&["GetUniVar(X=m)", "SetUniVar(n=${X})"], "${UNIVARSTATUS}")?, "OK");
     assert_eq!(value_in_caches(&lab, "n")?, stored, "B carried it whole");
 
     assert_eq!(a.run(&[&set, &fill(189)], "${UNIVARSTATUS}")?, "INVALID");
@@ -145,7 +145,7 @@ fn a_time_to_live_ends_and_more_than_thirty_days_is_no_date() -> Result<()> {
     let mut a = Dialplan::on(lab.a())?;
     assert_eq!(a.run(&["Set(UNIVAR(short,2)=1)"], "${UNIVAR_EXISTS(short)}")?, "1");
     assert_eq!(a.run(&["Set(UNIVAR(long,2592001)=1)"], "${UNIVAR_EXISTS(long)}")?, "1");
-    tandem_lab::wait_until("the variable ends", Duration::from_secs(5), lab.a().log(), || {
+    tandem_lab::wait_until("the variable ends", Duration::from_secs(5), &lab.a().log(), || {
         Ok(lab.a().cli("univar short")?.contains("is not set"))
     })?;
     assert_eq!(a.run(&[], "${UNIVAR_EXISTS(long)}")?, "1");

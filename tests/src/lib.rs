@@ -27,7 +27,7 @@ pub fn lab_with_module(name: &str) -> Result<LabBuilder> {
 ///
 /// If that takes longer than it may.
 pub fn wait_ready(server: &Asterisk) -> Result<()> {
-    wait_until("all cache servers are ready", Duration::from_secs(15), server.log(), || {
+    wait_until("all cache servers are ready", Duration::from_secs(15), &server.log(), || {
         let table = server.cli("universal show servers")?;
         let mut rows = table.lines().skip(1).filter(|row| row.contains(':')).peekable();
         Ok(rows.peek().is_some() && rows.all(|row| row.contains(" ready ")))
