@@ -21,6 +21,7 @@ pub(crate) const FUNCTIONS: &[&str] = &[
     "ast_module_register|ast_module_unregister|__ast_module_(ref|unref)",
     "ast_register_application2|ast_unregister_application",
     "__ast_custom_function_register(_escalating)?|ast_custom_function_unregister",
+    "ast_active_channels|ast_wrlock_contexts|ast_unlock_contexts",
     "pbx_builtin_setvar_helper|pbx_builtin_getvar_helper|ast_str_retrieve_variable",
     "ast_sorcery_retrieve_by_module_name|ast_sorcery_retrieve_by_fields",
     "ast_sorcery_observer_(add|remove)|ast_sorcery_global_observer_(add|remove)",

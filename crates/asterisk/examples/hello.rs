@@ -1,5 +1,6 @@
 //! A small module with one of each: `Hello()` in the dialplan, `${GREETING(name)}`, `hello show`
-//! on the console, AMI's `HelloCount`, and a thread of its own.
+//! on the console, AMI's `HelloCount`, ears for endpoints and for registrations, and a thread of
+//! its own.
 //!
 //! `cargo build -p asterisk --example hello` makes `libhello.so`; put it into Asterisk's folder of
 //! modules as `hello.so` and say `module load hello`.
@@ -14,17 +15,29 @@ use asterisk::application::{Application, Then};
 use asterisk::cli::{Args, Command, Outcome, Output};
 use asterisk::function::{Access, Function, FunctionError, Value};
 use asterisk::manager::{Action, Authority, Request, Response};
+use asterisk::sorcery::{Event, Watch};
+use asterisk::stasis::{EndpointMessage, Subscription};
 use asterisk::thread::Thread;
 use asterisk::{Channel, LoadError, Module, Registry};
 
-/// How often the thread counts.
-const TICK: Duration = Duration::from_millis(10);
+/// How often the thread looks whether there is anything to attach to.
+const TICK: Duration = Duration::from_millis(100);
 
 /// The module's state: what all of its callbacks share.
+///
+/// Fields are dropped in this order, and each drop waits until its callback is done.
 struct Hello {
-    greeted: AtomicU64,
-    ticks: Arc<AtomicU64>,
     _ticker: Thread,
+    _endpoints: Subscription,
+    counters: Arc<Counters>,
+}
+
+#[derive(Default)]
+struct Counters {
+    greeted: AtomicU64,
+    ticks: AtomicU64,
+    endpoints: AtomicU64,
+    registrations: AtomicU64,
 }
 
 impl Module for Hello {
@@ -35,14 +48,37 @@ impl Module for Hello {
     fn load(registry: &mut Registry<Self>) -> Result<Self, LoadError> {
         registry.application::<Greet>().function::<Greeting>().command::<Show>().action::<Count>();
 
-        let ticks = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&ticks);
-        let ticker = Thread::spawn(c"hello-ticker", move |stop| {
-            while !stop.wait(TICK) {
-                counter.fetch_add(1, Ordering::Relaxed);
+        let counters = Arc::new(Counters::default());
+        let counted = Arc::clone(&counters);
+        let endpoints = Subscription::to_endpoints(move |message| {
+            if let EndpointMessage::Status { endpoint, details } = message {
+                counted.endpoints.fetch_add(1, Ordering::Relaxed);
+                let status = details.string(c"peer_status").unwrap_or(c"?");
+                asterisk::verbose!(3, "{:?} is {status:?}", endpoint.resource());
             }
         });
-        Ok(Self { greeted: AtomicU64::new(0), ticks, _ticker: ticker.map_err(LoadError::decline)? })
+        let counted = Arc::clone(&counters);
+        let contacts = Watch::new(c"res_pjsip", c"contact", move |event| {
+            if let Event::Created(contact) | Event::Updated(contact) = event {
+                counted.registrations.fetch_add(1, Ordering::Relaxed);
+                let contact = contact.to_object();
+                let endpoint = contact.field(c"endpoint").unwrap_or(c"?");
+                asterisk::verbose!(3, "{endpoint:?} has registered");
+            }
+        });
+        let contacts = contacts.map_err(LoadError::decline)?;
+        let counted = Arc::clone(&counters);
+        let ticker = Thread::spawn(c"hello-ticker", move |stop| {
+            while !stop.wait(TICK) {
+                contacts.attach();
+                counted.ticks.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Ok(Self {
+            _ticker: ticker.map_err(LoadError::decline)?,
+            _endpoints: endpoints.map_err(LoadError::decline)?,
+            counters,
+        })
     }
 }
 
@@ -57,7 +93,7 @@ impl Application for Greet {
 
     fn run(module: &Hello, channel: &mut Channel<'_>, data: &CStr) -> Then {
         assert_ne!(data, c"panic", "somebody wanted to see a panic");
-        module.greeted.fetch_add(1, Ordering::Relaxed);
+        module.counters.greeted.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = channel.set_variable(c"GREETING", &greeting(data)) {
             asterisk::warning!("Hello() at {}: {error}", channel.spot());
         }
@@ -83,7 +119,7 @@ impl Function for Greeting {
     }
 }
 
-/// `hello show [greeted|ticks]`
+/// `hello show [greeted|...]`
 struct Show;
 
 impl Command for Show {
@@ -91,10 +127,10 @@ impl Command for Show {
     const WORDS: &'static CStr = c"hello show";
     const SUMMARY: &'static CStr = c"Show what the hello module has done";
     const USAGE: &'static CStr =
-        c"Usage: hello show [greeted|ticks]\n       Shows one counter, or all.\n";
+        c"Usage: hello show [greeted|ticks|endpoints|registrations]\n       Shows one counter, or all.\n";
 
     fn run(module: &Hello, args: Args<'_>, out: &mut Output) -> Outcome {
-        let counters = [(c"greeted", &module.greeted), (c"ticks", &*module.ticks)];
+        let counters = module.counters.by_name();
         let wanted = args.get(0);
         if args.len() > 1 || wanted.is_some_and(|wanted| !counters.iter().any(|c| c.0 == wanted)) {
             return Outcome::ShowUsage;
@@ -108,8 +144,9 @@ impl Command for Show {
         Outcome::Success
     }
 
-    fn complete(_module: &Hello, args: Args<'_>, _word: &CStr) -> Vec<CString> {
-        if args.is_empty() { vec![c"greeted".to_owned(), c"ticks".to_owned()] } else { Vec::new() }
+    fn complete(module: &Hello, args: Args<'_>, _word: &CStr) -> Vec<CString> {
+        let names = module.counters.by_name().map(|(name, _)| name.to_owned());
+        if args.is_empty() { names.into() } else { Vec::new() }
     }
 }
 
@@ -122,12 +159,23 @@ impl Action for Count {
     const AUTHORITY: Authority = Authority::SYSTEM.or(Authority::REPORTING);
 
     fn run(module: &Hello, request: &Request<'_>) -> Response {
-        let greeted = module.greeted.load(Ordering::Relaxed).to_string();
+        let greeted = module.counters.greeted.load(Ordering::Relaxed).to_string();
         let name = request.header("Name").unwrap_or(b"nobody");
         Response::success("Counted")
             .header("Greeted", greeted.as_bytes())
             .and_then(|response| response.header_encoded("Name", name))
             .unwrap_or_else(|error| Response::error(&error.to_string()))
+    }
+}
+
+impl Counters {
+    fn by_name(&self) -> [(&'static CStr, &AtomicU64); 4] {
+        [
+            (c"greeted", &self.greeted),
+            (c"ticks", &self.ticks),
+            (c"endpoints", &self.endpoints),
+            (c"registrations", &self.registrations),
+        ]
     }
 }
 

@@ -59,6 +59,10 @@ impl<A: Application> Registration for Registered<A> {
         A::NAME
     }
 
+    fn in_dialplan(&self) -> bool {
+        true
+    }
+
     fn register(&mut self, module: *mut sys::ast_module) -> bool {
         // SAFETY: the name is copied; no synopsis and no description means XML help; the handle
         // is this module's own. The callback stays mapped until it has been unregistered.

@@ -6,8 +6,8 @@
 //! refuses a soft unload while there are any. But it takes the reference _after_ it has looked
 //! the callback up, and the module still counts as running while its `unload` runs (loader.c,
 //! `auto_unload_resource`): a call may slip in between. So the state is lent only through this
-//! gate, which closes only when nobody is inside. What remains open is what is open for modules
-//! in C as well: the few instructions between Asterisk's look-up and our first one.
+//! gate, which closes only when nobody is inside. The way from Asterisk's look-up to our first
+//! instruction is what `registry.rs` waits for.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -43,10 +43,15 @@ impl Gate {
     /// Closes the gate if nobody is inside, and says whether it is closed now.
     pub(crate) fn close(&self) -> bool {
         let closed = self.state.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire);
-        closed.is_ok_and(|_| true) || self.is_closed()
+        closed.is_ok() || self.is_closed()
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
+    /// Closed, and nobody knocks.
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.state.load(Ordering::Acquire) == CLOSED
+    }
+
+    fn is_closed(&self) -> bool {
         self.state.load(Ordering::Acquire) & CLOSED != 0
     }
 }

@@ -40,15 +40,19 @@ pub mod astdb;
 pub mod channel;
 pub mod cli;
 pub mod config;
+pub mod endpoint;
 pub mod function;
 pub mod log;
 pub mod manager;
 pub mod module;
 #[doc(hidden)]
 pub mod module_macro;
+pub mod sorcery;
+pub mod stasis;
 pub mod system;
 pub mod thread;
 
+mod ao2;
 mod gate;
 mod guard;
 mod registry;

@@ -217,10 +217,7 @@ impl<M: Instance> Slot<M> {
     }
 
     fn close_and_undo(&self, held: &mut Held) -> bool {
-        if !self.gate.close() {
-            return false;
-        }
-        if !held.unregister_all() {
+        if !held.close_and_unregister_all(&self.gate) {
             return false;
         }
         // SAFETY: the gate is closed, so nobody reads; `held` is locked, so nobody else writes.
