@@ -41,7 +41,9 @@ fn a_variable_set_on_a_is_read_changed_and_deleted_on_b_and_a_sees_each_step() -
 fn commas_quotes_equals_signs_and_utf8_survive() -> Result<()> {
     let lab = two_servers("variables-values")?;
     let (mut a, mut b) = (Dialplan::on(lab.a())?, Dialplan::on(lab.b())?);
-    for value in ["a,b,,c", "say \"hi\"", "a=b==c", "Grüße, 世界 😀", " blanks ", "$1 (x) 100% #&|'", ""] {
+    for value in
+        ["a,b,,c", "say \"hi\"", "a=b==c", "Grüße, 世界 😀", " blanks ", "$1 (x) 100% #&|'", ""]
+    {
         a.run(&[&format!("SetUniVar(odd={value})")], "${UNIVARSTATUS}")?;
         assert_eq!(b.run(&["GetUniVar(X=odd)"], "${X}")?, value);
         assert_eq!(b.run(&[], "${UNIVAR(odd)}")?, value);

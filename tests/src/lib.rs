@@ -67,7 +67,8 @@ impl<'lab> Dialplan<'lab> {
         self.server.write_file("run.conf", &text)?;
         let extensions = self.server.read_file("extensions.conf")?;
         if !extensions.contains("#include run.conf") {
-            self.server.write_file("extensions.conf", &format!("{extensions}\n#include run.conf\n"))?;
+            self.server
+                .write_file("extensions.conf", &format!("{extensions}\n#include run.conf\n"))?;
         }
         self.server.cli("dialplan reload")?;
         let mark = self.ami.mark();

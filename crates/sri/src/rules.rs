@@ -22,13 +22,14 @@ pub struct Rules {
     pub identity: Vec<u8>,
     /// How long a record lives that is not renewed. Counted in whole seconds, at least one.
     pub lease: Duration,
-    /// The channel drivers whose phones are published here (`PJSIP`, `IAX2`), in any case.
+    /// The channel drivers whose phones are published here (`PJSIP`, `IAX2`), in any case; all
+    /// drivers, if empty.
     pub drivers: Vec<String>,
 }
 
 impl Rules {
     pub(crate) fn covers(&self, driver: &str) -> bool {
-        self.drivers.iter().any(|d| d.eq_ignore_ascii_case(driver))
+        self.drivers.is_empty() || self.drivers.iter().any(|d| d.eq_ignore_ascii_case(driver))
     }
 
     /// The lease as it is kept: memcached counts whole seconds.

@@ -61,8 +61,12 @@ impl Command for Get {
                 out.untrusted(&value);
                 let _ = writeln!(out);
             }
-            Answer::Missing => drop(writeln!(out, " is not set")),
-            Answer::Unreachable => drop(writeln!(out, " cannot be read: {CANNOT_TELL}")),
+            Answer::Missing => {
+                let _ = writeln!(out, " is not set");
+            }
+            Answer::Unreachable => {
+                let _ = writeln!(out, " cannot be read: {CANNOT_TELL}");
+            }
         }
         Outcome::Success
     }
@@ -140,7 +144,8 @@ impl Command for Show {
             let _ = writeln!(out, "There are more; give a longer PREFIX");
         }
         for server in found.unlisted {
-            let _ = writeln!(out, "Cache server {server} could not be listed; names may be missing");
+            let _ =
+                writeln!(out, "Cache server {server} could not be listed; names may be missing");
         }
         Outcome::Success
     }
@@ -188,7 +193,11 @@ impl Command for ShowStatus {
                 let _ = writeln!(
                     out,
                     "    publishes {} as {}<peer> = {}, lease {} s",
-                    if publish.drivers.is_empty() { "all drivers".into() } else { publish.drivers.join(" ") },
+                    if publish.drivers.is_empty() {
+                        "all drivers".into()
+                    } else {
+                        publish.drivers.join(" ")
+                    },
                     publish.prefix,
                     publish.identity,
                     publish.lease.as_secs()
@@ -347,20 +356,17 @@ impl Command for Republish {
     }
 }
 
-const CANNOT_TELL: &str =
-    "no cache server can say for certain (see universal show servers)";
+const CANNOT_TELL: &str = "no cache server can say for certain (see universal show servers)";
 
 /// The answer, or the refusal said to who asked.
 fn said<T>(out: &mut Output, result: Result<T, Refusal>) -> Option<T> {
-    result.map_err(|refusal| drop(writeln!(out, "{refusal}"))).ok()
+    if let Err(refusal) = &result {
+        let _ = writeln!(out, "{refusal}");
+    }
+    result.ok()
 }
 
-fn changed(
-    out: &mut Output,
-    name: &CStr,
-    result: Result<Status, Refusal>,
-    done: &str,
-) -> Outcome {
+fn changed(out: &mut Output, name: &CStr, result: Result<Status, Refusal>, done: &str) -> Outcome {
     let Some(status) = said(out, result) else { return Outcome::Failure };
     let _ = write!(out, "Universal variable ");
     out.untrusted(name.to_bytes());

@@ -16,7 +16,9 @@ const FILE_NAME: &str = "universal.conf";
 /// Why `universal.conf` cannot be used. Each single mistake has been logged already.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("universal.conf is not in Asterisk's configuration folder; copy samples/universal.conf.sample there and edit it")]
+    #[error(
+        "universal.conf is not in Asterisk's configuration folder; copy samples/universal.conf.sample there and edit it"
+    )]
     Missing,
     #[error("universal.conf cannot be parsed; see the messages above")]
     Invalid,
@@ -70,10 +72,7 @@ fn raw(category: &asterisk::config::Category<'_>) -> RawSection {
         line: variable.line,
         inherited: variable.inherited,
     });
-    RawSection {
-        name: category.name().to_string_lossy().into_owned(),
-        lines: lines.collect(),
-    }
+    RawSection { name: category.name().to_string_lossy().into_owned(), lines: lines.collect() }
 }
 
 fn rules(settings: &Settings) -> Vec<Rules> {

@@ -77,13 +77,13 @@ impl Resolver {
 
 /// The publisher's life, round by round.
 struct Rounds<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     next_probe: Instant,
     next_sync: Instant,
 }
 
 impl<'a> Rounds<'a> {
-    fn new(shared: &'a Shared) -> Self {
+    fn new(shared: &'a Arc<Shared>) -> Self {
         let now = Instant::now();
         Self { shared, next_probe: now, next_sync: now }
     }

@@ -11,11 +11,14 @@ use sri::Registrar;
 use univar::Store;
 use universal::settings::Settings;
 
+use crate::drivers::Pjsip;
+
 /// The module's state.
 pub(crate) struct Shared {
     current: Mutex<Arc<Current>>,
     registrar: Mutex<Registrar>,
     pub(crate) bell: Arc<Bell>,
+    pub(crate) pjsip: Pjsip,
 }
 
 /// What one reading of `universal.conf` made; a reload replaces it whole.
@@ -26,7 +29,12 @@ pub(crate) struct Current {
 
 impl Shared {
     pub(crate) fn new(current: Current, registrar: Registrar, bell: Arc<Bell>) -> Self {
-        Self { current: Mutex::new(Arc::new(current)), registrar: Mutex::new(registrar), bell }
+        Self {
+            current: Mutex::new(Arc::new(current)),
+            registrar: Mutex::new(registrar),
+            bell,
+            pjsip: Pjsip::default(),
+        }
     }
 
     /// The settings and the store in force; a reload does not touch who already has them.
@@ -49,7 +57,7 @@ impl Shared {
 
 /// A panic under one of our locks was logged; what the lock guards is still whole, for it changes
 /// in single steps.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -115,8 +123,7 @@ impl Bell {
                 *calls = Calls { stop: answer.stop, ..Calls::default() };
                 return answer;
             }
-            calls =
-                self.rung.wait_timeout(calls, left).unwrap_or_else(PoisonError::into_inner).0;
+            calls = self.rung.wait_timeout(calls, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

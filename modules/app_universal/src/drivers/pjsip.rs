@@ -1,0 +1,117 @@
+//! chan_pjsip: contacts, as sorcery keeps them.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use asterisk::sorcery::{self, Event, Object, Watch};
+use sri::How;
+
+use crate::shared::{Shared, lock};
+
+/// The driver's name, as Asterisk's endpoints have it.
+pub(super) const DRIVER: &str = "PJSIP";
+
+/// The watch over res_pjsip's contacts. res_pjsip may be absent, or come later.
+#[derive(Default)]
+pub(crate) struct Pjsip {
+    watch: Mutex<State>,
+    attached: AtomicBool,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Detached,
+    Watching(Watch),
+    /// The module is unloaded: never attach again.
+    Closed,
+}
+
+impl Pjsip {
+    /// Attaches if it is not attached; says whether it is now and was not before.
+    pub(super) fn attach(&self, shared: &Arc<Shared>) -> bool {
+        let mut state = lock(&self.watch);
+        if let State::Detached = *state {
+            // The watch is the shared state's own, so it may not keep it alive.
+            let shared = Arc::downgrade(shared);
+            let callback = move |event: Event<'_>| {
+                if let Some(shared) = shared.upgrade() {
+                    report(&shared, &event);
+                }
+            };
+            match Watch::new(c"res_pjsip", c"contact", callback) {
+                Ok(watch) => *state = State::Watching(watch),
+                Err(error) => asterisk::error!("PJSIP registrations are not seen: {error}"),
+            }
+        }
+        let State::Watching(watch) = &*state else { return false };
+        let attached = watch.attach();
+        !self.attached.swap(attached, Ordering::Relaxed) && attached
+    }
+
+    pub(super) fn is_attached(&self) -> bool {
+        self.attached.load(Ordering::Relaxed)
+    }
+
+    /// When it returns, no report is under way, and none will be.
+    pub(super) fn close(&self) {
+        let state = std::mem::replace(&mut *lock(&self.watch), State::Closed);
+        self.attached.store(false, Ordering::Relaxed);
+        // Outside the lock, for it waits for reports.
+        drop(state);
+    }
+}
+
+/// A contact that is registered here.
+pub(super) type Registered = (String, String, Option<Instant>);
+
+/// All contacts of this server; `None` if res_pjsip is not loaded.
+pub(super) fn contacts() -> Option<Vec<Registered>> {
+    let objects = sorcery::all(c"res_pjsip", c"contact")?;
+    Some(objects.iter().filter_map(registered).collect())
+}
+
+/// Runs on a thread of Asterisk's: no I/O.
+fn report(shared: &Shared, event: &Event<'_>) {
+    let now = Instant::now();
+    match event {
+        Event::Created(contact) | Event::Updated(contact) => {
+            let Some((endpoint, id, expires)) = registered(&contact.to_object()) else { return };
+            shared.registrar().registered(now, DRIVER, &endpoint, &id, expires, How::Register);
+        }
+        Event::Deleted(contact) => {
+            let Some((endpoint, id, _)) = registered(&contact.to_object()) else { return };
+            shared.registrar().unregistered(now, DRIVER, &endpoint, &id);
+        }
+        Event::Loaded => return,
+    }
+    shared.bell.registrations();
+}
+
+/// Endpoint, contact and end; `None` for a contact of another server in a shared database.
+fn registered(contact: &Object) -> Option<Registered> {
+    let field = |name| contact.field(name).map(|text| text.to_string_lossy().into_owned());
+    let server = field(c"reg_server").unwrap_or_default();
+    let own = asterisk::system::name().map(|name| name.to_string_lossy().into_owned());
+    if !server.is_empty() && own.is_some_and(|own| own != server) {
+        return None;
+    }
+    let endpoint = field(c"endpoint").filter(|endpoint| !endpoint.is_empty())?;
+    let expires = field(c"expiration_time").and_then(|seconds| seconds.parse().ok());
+    Some((endpoint, contact.id.to_string_lossy().into_owned(), expires.and_then(instant)))
+}
+
+/// Seconds since 1970 on the clock of ours that never jumps; `None` for 0, which is "for ever".
+fn instant(seconds: u64) -> Option<Instant> {
+    let end = UNIX_EPOCH + Duration::from_secs(Some(seconds).filter(|&seconds| seconds > 0)?);
+    let (now, wall) = (Instant::now(), SystemTime::now());
+    match end.duration_since(wall) {
+        Ok(left) => Some(now + left),
+        Err(past) => Some(now.checked_sub(past.duration()).unwrap_or(now)),
+    }
+}
