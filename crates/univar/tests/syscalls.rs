@@ -15,6 +15,11 @@ const FROM_HERE: &str = "/univar-test-from-here";
 const TO_HERE: &str = "/univar-test-to-here";
 const ROUNDS: usize = 100;
 
+/// Where a busy machine takes the processor away for milliseconds between write and read, a
+/// blocking read could miss the deadline, so that round is polled.
+const POLLED_MAX: usize = ROUNDS / 10;
+const ATTEMPTS: usize = 5;
+
 #[test]
 fn a_get_of_any_number_of_names_is_one_send_and_one_recv_for_each_server() {
     if let Ok(servers) = std::env::var(SERVERS) {
@@ -23,11 +28,16 @@ fn a_get_of_any_number_of_names_is_one_send_and_one_recv_for_each_server() {
     let servers = [Memcached::ready(), Memcached::ready()];
     for asked in 1..=servers.len() {
         let addresses: Vec<String> = servers[..asked].iter().map(Memcached::address).collect();
-        let calls = trace(&addresses.join(" "));
-        let count = |name: &str| calls.iter().filter(|call| call.starts_with(name)).count();
-        assert_eq!(count("sendto("), ROUNDS * asked, "{calls:#?}");
-        assert_eq!(count("recvfrom("), ROUNDS * asked, "{calls:#?}");
-        assert_eq!(calls.len(), ROUNDS * asked * 2, "{calls:#?}");
+        let quiet = (0..ATTEMPTS).any(|_| {
+            let calls = trace(&addresses.join(" "));
+            let count = |name: &str| calls.iter().filter(|call| call.starts_with(name)).count();
+            assert_eq!(count("sendto("), ROUNDS * asked, "{calls:#?}");
+            assert_eq!(count("recvfrom("), ROUNDS * asked, "{calls:#?}");
+            let polls = count("poll(");
+            assert_eq!(calls.len(), ROUNDS * asked * 2 + polls, "{calls:#?}");
+            polls <= POLLED_MAX
+        });
+        assert!(quiet, "more than {POLLED_MAX} of {ROUNDS} rounds were polled, each time");
     }
 }
 
