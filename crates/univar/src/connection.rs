@@ -20,7 +20,7 @@ const READ_BYTES: usize = 16 * 1024;
 const IDLE_BUFFER_MAX_BYTES: usize = 64 * 1024;
 
 /// A blocking wait may end this much after the time that is left: kernel timers are no better.
-const SLACK: Duration = Duration::from_millis(2);
+const SLACK: Duration = Duration::from_millis(4);
 
 /// A connection, with what is to be sent on it and what was received and not yet understood.
 #[derive(Debug)]

@@ -80,7 +80,7 @@ impl<'s, T: Talk> Lane<'s, T> {
 
     fn connect(&mut self) {
         self.may_be_stale = false;
-        match self.server.connect() {
+        match self.server.connect(self.blocking.is_none()) {
             Ok(connection) => self.link = Link::Connecting(connection),
             Err(trouble) => self.fail(trouble),
         }

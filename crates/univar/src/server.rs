@@ -22,6 +22,10 @@ pub(crate) const IDLE_MAX: usize = 32;
 /// all nodes together.
 pub(crate) const OPEN_MAX: usize = 256;
 
+/// Connections that our own threads may open beyond [`OPEN_MAX`]: a server whose connections are
+/// all busy must not fail its probe, for it is not down.
+const OPEN_RESERVE: usize = 4;
+
 /// An idle connection is closed after this time: a firewall may have forgotten it.
 pub(crate) const IDLE_AGE_MAX: Duration = Duration::from_secs(60);
 
@@ -184,14 +188,15 @@ impl Server {
         idle.retain(|one| now.duration_since(one.idle_since) < IDLE_AGE_MAX);
     }
 
-    /// Begins to connect to the address in use.
+    /// Begins to connect to the address in use. `ours`: for a thread of ours.
     ///
     /// # Errors
     ///
     /// [`Trouble`], which is not yet recorded.
-    pub(crate) fn connect(&self) -> Result<Connection, Trouble> {
+    pub(crate) fn connect(&self, ours: bool) -> Result<Connection, Trouble> {
         let address = self.current_address().ok_or(Trouble::Unresolved)?;
-        let open = OpenCount::new(&self.open, OPEN_MAX).ok_or(Trouble::TooMany)?;
+        let max = if ours { OPEN_MAX + OPEN_RESERVE } else { OPEN_MAX };
+        let open = OpenCount::new(&self.open, max).ok_or(Trouble::TooMany)?;
         Connection::start(address, open).map_err(Trouble::Connect)
     }
 

@@ -79,9 +79,7 @@ impl Store {
     #[must_use]
     pub fn run(&self, ops: &[Op<'_>]) -> Vec<Outcome> {
         let start = Instant::now();
-        self.carry(ops, |server, section, exchange| {
-            Lane::brisk(server, exchange, start, self.sections[section].deadline)
-        })
+        self.carry(ops, |server, limit, exchange| Lane::brisk(server, exchange, start, limit))
     }
 
     /// Runs `ops` within `limit`, whatever the sections say. For threads of ours with many ops:
@@ -180,17 +178,18 @@ impl Store {
     fn carry<'s, 'o>(
         &'s self,
         ops: &[Op<'o>],
-        lane: impl Fn(&'s Server, usize, Exchange<'o>) -> Lane<'s, Exchange<'o>>,
+        lane: impl Fn(&'s Server, Duration, Exchange<'o>) -> Lane<'s, Exchange<'o>>,
     ) -> Vec<Outcome> {
         let unix_now_s = unix_now_s();
         let mut shares: Vec<Share<'o>> = Vec::with_capacity(self.sections[0].servers.len());
         let mut dealt = Vec::with_capacity(ops.len());
         for op in ops {
             let (section, server) = self.place(op.name());
-            // Sections that share a server keep their own deadlines, hence their own lanes.
-            let same = |share: &Share<'_>| share.section == section && share.server == server;
+            // Sections that share a server share the way there too, if their deadlines agree.
+            let limit = self.sections[section].deadline;
+            let same = |share: &Share<'_>| share.limit == limit && share.server == server;
             let at = shares.iter().position(same).unwrap_or_else(|| {
-                shares.push(Share::new(section, server, unix_now_s));
+                shares.push(Share::new(limit, server, unix_now_s));
                 shares.len() - 1
             });
             shares[at].push(*op);
@@ -203,7 +202,7 @@ impl Store {
             let server = &*self.servers[share.server];
             if server.is_up() {
                 server.count(share.gets, share.sets);
-                lanes.push(lane(server, share.section, share.exchange));
+                lanes.push(lane(server, share.limit, share.exchange));
                 asked.push(at);
                 results.push(Vec::new());
             } else {
@@ -270,9 +269,9 @@ impl fmt::Debug for Store {
     }
 }
 
-/// What one server gets of a run, for one section.
+/// What one server gets of a run.
 struct Share<'o> {
-    section: usize,
+    limit: Duration,
     server: usize,
     exchange: Exchange<'o>,
     gets: u64,
@@ -280,8 +279,8 @@ struct Share<'o> {
 }
 
 impl<'o> Share<'o> {
-    fn new(section: usize, server: usize, unix_now_s: u64) -> Self {
-        Self { section, server, exchange: Exchange::new(unix_now_s), gets: 0, sets: 0 }
+    fn new(limit: Duration, server: usize, unix_now_s: u64) -> Self {
+        Self { limit, server, exchange: Exchange::new(unix_now_s), gets: 0, sets: 0 }
     }
 
     fn push(&mut self, op: Op<'o>) {

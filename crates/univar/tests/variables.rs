@@ -165,6 +165,20 @@ fn the_longest_prefix_picks_the_section() {
 }
 
 #[test]
+fn sections_that_share_a_server_ask_it_once() {
+    let server = Memcached::ready();
+    let servers = [server.address()];
+    let bench = Bench::with_sections(vec![
+        section("general", &[], &servers),
+        section("phones", &["PEER_"], &servers),
+    ]);
+    let (one, other) = (name("x"), name("PEER_200"));
+    let ops = [Op::Get { name: &one }, Op::Get { name: &other }];
+    assert_eq!(bench.store.run(&ops), [Outcome::Missing, Outcome::Missing]);
+    assert_eq!(bench.store.servers()[0].connections, 1);
+}
+
+#[test]
 fn the_newest_registration_owns_and_renewals_and_withdrawals_respect_it() {
     let server = Memcached::ready();
     let bench = Bench::new(&[server.address()]);

@@ -1,5 +1,7 @@
 //! The ownership table of `docs/consistency.md`, byte by byte.
 
+use proptest::prelude::*;
+
 use super::*;
 
 const READY: &[u8] = b"VA 18 ktandem:epoch\r\nR 0123456789abcdef\r\n";
@@ -251,4 +253,48 @@ fn what_was_asked_on_a_dead_connection_is_asked_again_in_the_same_order() {
     exchange.ask_again();
     exchange.ask(&mut second);
     assert_eq!(first, second);
+}
+
+proptest! {
+    /// Whatever a server says, in whatever pieces: nothing panics, and nothing is missing unless
+    /// a ready marker said so last.
+    #[test]
+    fn no_answer_whatever_makes_a_miss_count_without_a_ready_marker(
+        words in proptest::collection::vec(0..8_usize, 0..12),
+        piece in 1..50_usize,
+        which in 0..6,
+    ) {
+        let parts: [&[u8]; 8] = [
+            b"EN\r\n", b"HD\r\n", b"NF\r\n", b"NS\r\n", b"VA 1 c5\r\nx\r\n",
+            READY, HEALING, ABSENT,
+        ];
+        let (name, value, ttl) = (name(), b"x".as_slice(), LEASE);
+        let op = match which {
+            0 => Op::Get { name: &name },
+            1 => Op::Set { name: &name, value, ttl: None },
+            2 => Op::Delete { name: &name },
+            3 => Op::Take { name: &name, value, ttl },
+            4 => Op::Keep { name: &name, value, ttl },
+            _ => Op::Withdraw { name: &name, value },
+        };
+        let reply = words.iter().map(|&word| parts[word]).collect::<Vec<_>>().concat();
+        let mut exchange = Exchange::new(0);
+        exchange.push(op);
+        exchange.ask(&mut Vec::new());
+        let (mut at, mut end) = (0, 0);
+        while end < reply.len() {
+            end = reply.len().min(end + piece);
+            match exchange.hear(&reply[at..end], Instant::now()) {
+                Ok((used, Heard::More)) => at += used,
+                Ok((used, _)) => {
+                    at += used;
+                    exchange.ask(&mut Vec::new());
+                }
+                Err(_) => break,
+            }
+        }
+        if exchange.into_outcomes()[0] == Outcome::Missing {
+            prop_assert!(words.contains(&5));
+        }
+    }
 }

@@ -108,10 +108,21 @@ impl Memcached {
     /// SIGSTOP: it hangs, and the kernel goes on accepting for it.
     pub fn stop(&self) {
         self.signal("-STOP");
+        // The signal is sent, not yet obeyed: a thread may still be answering.
+        until("every thread has stopped", || self.threads_are_stopped());
     }
 
     pub fn go_on(&self) {
         self.signal("-CONT");
+    }
+
+    fn threads_are_stopped(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        threads.expect("our own child").all(|thread| {
+            let path = thread.expect("a thread").path().join("stat");
+            let stat = std::fs::read_to_string(path).expect("a thread's state");
+            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+        })
     }
 
     fn signal(&self, signal: &str) {
