@@ -1,0 +1,132 @@
+//! What may be asked of the cache servers, and what they may answer.
+//!
+//! These are the words of `docs/consistency.md`. How an operation becomes commands belongs to
+//! `exchange`.
+
+use std::time::Duration;
+
+use crate::Name;
+
+/// Longest value, in bytes. memcached's items end at 1 MiB with its own header, the key and the
+/// line end counted in; what it refuses as too large it also *deletes*, so a value that cannot
+/// fit is refused here, before the old one is lost.
+pub const VALUE_MAX_BYTES: usize = 1024 * 1024 - 512;
+
+/// What a Tandem envelope begins with (`docs/consistency.md`). Not ours to read with one copy.
+pub const ENVELOPE_MAGIC: [u8; 4] = *b"\0TD1";
+
+/// One operation on one name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Op<'a> {
+    /// Reads: [`Outcome::Value`], or [`Outcome::Missing`].
+    Get {
+        /// Of what.
+        name: &'a Name,
+    },
+    /// Writes, whatever was there: [`Outcome::Done`].
+    Set {
+        /// Of what.
+        name: &'a Name,
+        /// Any bytes, at most [`VALUE_MAX_BYTES`].
+        value: &'a [u8],
+        /// How long it lives, rounded up to whole seconds; `None` is for ever. Zero is a
+        /// value that is gone at once.
+        ttl: Option<Duration>,
+    },
+    /// Deletes, whatever was there: [`Outcome::Done`], or [`Outcome::Missing`].
+    Delete {
+        /// Of what.
+        name: &'a Name,
+    },
+    /// Writes a registration's record, whoever held it: [`Outcome::Done`].
+    Take {
+        /// Of what.
+        name: &'a Name,
+        /// The identity, which is also the owner.
+        value: &'a [u8],
+        /// The lease, rounded up to whole seconds.
+        ttl: Duration,
+    },
+    /// Renews our record or fills a gap: [`Outcome::Done`], or [`Outcome::Foreign`] if another's
+    /// record stands.
+    Keep {
+        /// Of what.
+        name: &'a Name,
+        /// The identity, which is also the owner.
+        value: &'a [u8],
+        /// The lease, rounded up to whole seconds.
+        ttl: Duration,
+    },
+    /// Removes our record: [`Outcome::Done`], also where there is none any more (what was asked
+    /// for holds, whatever the cache server lost), or [`Outcome::Foreign`] if another's stands.
+    Withdraw {
+        /// Of what.
+        name: &'a Name,
+        /// The identity, which is also the owner.
+        value: &'a [u8],
+    },
+}
+
+impl<'a> Op<'a> {
+    /// The name that it is about.
+    #[must_use]
+    pub fn name(&self) -> &'a Name {
+        match *self {
+            Self::Get { name }
+            | Self::Set { name, .. }
+            | Self::Delete { name }
+            | Self::Take { name, .. }
+            | Self::Keep { name, .. }
+            | Self::Withdraw { name, .. } => name,
+        }
+    }
+
+    /// The value that it carries.
+    #[must_use]
+    pub fn value(&self) -> Option<&'a [u8]> {
+        match *self {
+            Self::Get { .. } | Self::Delete { .. } => None,
+            Self::Set { value, .. }
+            | Self::Take { value, .. }
+            | Self::Keep { value, .. }
+            | Self::Withdraw { value, .. } => Some(value),
+        }
+    }
+}
+
+/// What became of an [`Op`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The value, as it was written.
+    Value(Vec<u8>),
+    /// It is done.
+    Done,
+    /// It is certainly not there.
+    Missing,
+    /// Keep, Withdraw: another's record stands, and was left alone.
+    Foreign,
+    /// Cannot tell. A write may or may not have happened.
+    Unreachable,
+    /// It can never work as asked. Nothing was changed, unless the reason says otherwise.
+    Invalid(Invalid),
+}
+
+/// Why an [`Op`] can never work as asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// The caller's value is longer than [`VALUE_MAX_BYTES`].
+    #[error("the value has {len} bytes; at most {VALUE_MAX_BYTES} fit")]
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// The cache server takes smaller values than memcached's default (its `-I`). memcached
+    /// deletes the old value when it refuses a new one so.
+    #[error("the cache server refused the value as too large")]
+    Refused,
+    /// A Tandem envelope stands there: another node is configured for two copies or a secret.
+    #[error("the cache holds an envelope: not all servers have the same configuration")]
+    Envelope,
+}
