@@ -8,8 +8,6 @@
 //! Each rule is switched off once, in the shell, and the same histories must then break a promise:
 //! a checker that cannot fail proves nothing.
 
-#![allow(unreachable_pub, reason = "a test has no users")]
-
 #[path = "model/cache.rs"]
 mod cache;
 #[path = "model/check.rs"]

@@ -239,7 +239,7 @@ impl World {
 
     pub(crate) fn carry_out(&mut self, node: usize, claim: Claim) {
         let key = text(&claim.key);
-        let untold = self.nodes[node].untold.contains_key(&key);
+        let untold = self.nodes[node].untold.contains(&key);
         let kind = match claim.kind {
             Kind::Keep if self.off == Off::Renewal => {
                 return self.claim_ended(node, &claim, Kind::Keep, Outcome::Done);
@@ -310,7 +310,7 @@ impl World {
         let now = self.instant();
         let node = &mut self.nodes[id];
         if outcome == Outcome::Unreachable && kind == Kind::Take {
-            node.untold.insert(text(&claim.key), ());
+            node.untold.insert(text(&claim.key));
         } else {
             node.untold.remove(&text(&claim.key));
         }
