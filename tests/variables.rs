@@ -78,17 +78,24 @@ fn the_longest_value_survives_and_one_byte_more_is_invalid_and_changes_nothing()
     assert_eq!(a.run(&[&set, &fill(188)], "${UNIVARSTATUS}")?, "OK");
     let stored = [half.as_str(), &half, &"y".repeat(188)].concat();
     assert_eq!(value_in_caches(&lab, "m")?, stored);
-    assert_eq!(b.run(&["GetUniVar(X=m)", "SetUniVar(n=${X})"], "${UNIVARSTATUS}")?, "OK");
-    assert_eq!(value_in_caches(&lab, "n")?, stored, "B carried it whole");
 
     assert_eq!(a.run(&[&set, &fill(189)], "${UNIVARSTATUS}")?, "INVALID");
     assert_eq!(a.run(&[&set, &fill(500)], "${UNIVARSTATUS}")?, "INVALID");
     assert_eq!(value_in_caches(&lab, "m")?, stored, "nothing was cut, nothing was set");
 
-    // ${UNIVAR()} carries 4095.
+    // ${UNIVAR()} carries 4095, and so does ${X}.
     let tail = |length: usize| format!("SetUniVar(f=${{H}}{})", "z".repeat(length - 4000));
-    assert_eq!(a.run(&[&set, &tail(4095)], "${LEN(${UNIVAR(f)})}/${UNIVARSTATUS}")?, "4095/OK");
-    assert_eq!(a.run(&[&set, &tail(4096)], "${LEN(${UNIVAR(f)})}/${UNIVARSTATUS}")?, "0/INVALID");
+    // What is carried on went through a variable; ${LEN()} would cut it itself.
+    for (length, status, copy) in
+        [(4095, "OK", format!("<{half}{}>", "z".repeat(95))), (4096, "INVALID", "<>".to_owned())]
+    {
+        assert_eq!(a.run(&[&set, &tail(length)], "${UNIVARSTATUS}")?, "OK");
+        for read in ["GetUniVar(X=f)", "Set(X=${UNIVAR(f)})"] {
+            let carry_on = [read, "Set(READ=${UNIVARSTATUS})", "SetUniVar(n=<${X}>)"];
+            assert_eq!(b.run(&carry_on, "${READ}/${UNIVARSTATUS}")?, format!("{status}/OK"));
+            assert_eq!(value_in_caches(&lab, "n")?, copy, "{read} of {length} bytes");
+        }
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@
 /// `EXT_DATA_SIZE` (main/pbx.c). An argument of this length may have been cut.
 pub const APPLICATION_BYTES: usize = 8191;
 
-/// The most bytes that `${FUNCTION()}` can carry: one less than `VAR_BUF_SIZE`
+/// The most bytes that `${FUNCTION()}` and `${VAR}` can carry: one less than `VAR_BUF_SIZE`
 /// (main/pbx_private.h).
 pub const FUNCTION_BYTES: usize = 4095;
 

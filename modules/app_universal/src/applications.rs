@@ -20,9 +20,9 @@ use crate::{
     shared::Current,
 };
 
-/// The longest value that is put into a channel variable: a longer one could not be handed to any
-/// application whole.
-const MAX_VALUE_BYTES: usize = arguments::APPLICATION_BYTES - 1;
+/// The longest value that is put into a channel variable. A longer one fits, but each `${VAR}` would
+/// cut it without a word (`pbx_retrieve_variable` in main/pbx_variables.c).
+const MAX_VALUE_BYTES: usize = arguments::FUNCTION_BYTES;
 
 pub(crate) fn register(registry: &mut Registry<AppUniversal>) {
     registry.application::<SetUniVar>().application::<GetUniVar>().application::<DelUniVar>();
