@@ -3,8 +3,8 @@
 //! pbx.c (`pbx_extension_helper`) looks an application up under the dialplan's lock, lets go of
 //! the lock, replaces variables, logs, publishes a snapshot (`pbx_exec`), and only then counts
 //! itself as the module's user. `ast_unregister_application` frees the structure that it holds
-//! meanwhile. Measured: about one crash in a hundred unloads while calls run, in `pbx_exec`, in
-//! freed memory; modules in C are no better off.
+//! meanwhile. Measured: two crashes in some 400 unloads while calls ran, in `pbx_exec`, in freed
+//! memory. The code is the same for modules in C.
 //!
 //! But from before the look-up on the channel stands at a priority that calls the application.
 //! So the application is unregistered while the dialplan is locked, which keeps others from
@@ -124,7 +124,7 @@ fn stands_at(contexts: &Contexts, channel: &Ref<sys::ast_channel>, applications:
 /// Whether in any context an extension of that name calls one of `applications` at that
 /// priority. Any context, for it may be included.
 fn calls(_contexts: &Contexts, extension: &CStr, priority: i32, applications: &[&CStr]) -> bool {
-    // SAFETY, for all of this: the dialplan is locked, so contexts, extensions and priorities
+    // For all of this: the dialplan is locked, so contexts, extensions and priorities
     // stay; null begins a walk and ends it.
     let mut context = std::ptr::null_mut();
     loop {

@@ -20,9 +20,8 @@ use crate::{
     shared::Current,
 };
 
-/// The longest value that is put into a channel variable. A longer one fits, but each `${VAR}` would
-/// cut it without a word (`pbx_retrieve_variable` in main/pbx_variables.c).
-const MAX_VALUE_BYTES: usize = arguments::FUNCTION_BYTES;
+/// The longest value that is put into a channel variable: `${...}` would cut a longer one.
+const MAX_VALUE_BYTES: usize = arguments::SUBSTITUTION_BYTES;
 
 pub(crate) fn register(registry: &mut Registry<AppUniversal>) {
     registry.application::<SetUniVar>().application::<GetUniVar>().application::<DelUniVar>();
