@@ -134,6 +134,19 @@ impl ServerConfig {
         self
     }
 
+    /// Replaces each `from` in a configuration file by `to`.
+    ///
+    /// # Panics
+    ///
+    /// If there is none: what was to be changed has another name by now.
+    #[must_use]
+    pub fn replace(mut self, name: &str, from: &str, to: &str) -> Self {
+        let file = self.files.get_mut(name).filter(|text| text.contains(from));
+        let file = file.unwrap_or_else(|| panic!("there is no '{from}' in {name}"));
+        *file = file.replace(from, to);
+        self
+    }
+
     /// Replaces the dialplan.
     #[must_use]
     pub fn extensions(self, text: &str) -> Self {

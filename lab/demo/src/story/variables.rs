@@ -8,12 +8,12 @@ use crate::scene::Scene;
 /// What must come out as it went in.
 const ODD: &[&str] =
     &["a,b,,c", "say \"hi\"", "a=b==c", "Grüße, 世界 😀", " blanks ", "$1 (x) 100% #&|'", ""];
-/// The most between the parentheses of an application (docs/dialplan.md).
-const ARGUMENT_BYTES: usize = 8190;
-/// The most that `${VAR}` and `${UNIVAR()}` carry.
-const VALUE_BYTES: usize = 4095;
-/// A line of extensions.conf is not long enough for the longest values: they are put together from this.
-const HALF_BYTES: usize = 4000;
+/// The longest value that can be set (docs/dialplan.md): what is longer, Asterisk may have cut.
+const SET_BYTES: usize = 4094;
+/// The longest that can be read, whoever set it.
+const READ_BYTES: usize = 4095;
+/// A line of `extensions.conf` has 8 kB; long values are put together from a variable of this length.
+const HEAD_BYTES: usize = 4000;
 
 pub(super) fn tell(scene: &mut Scene<'_>) -> Result<()> {
     let (mut a, mut b) = (Dialplan::on(scene.lab.a())?, Dialplan::on(scene.lab.b())?);
@@ -24,7 +24,11 @@ pub(super) fn tell(scene: &mut Scene<'_>) -> Result<()> {
     );
     long_values_survive(scene.lab, &mut a, &mut b)?;
     scene.say.holds(&format!(
-        "{ARGUMENT_BYTES} bytes are written whole and {VALUE_BYTES} are read whole; one more is INVALID, not cut"
+        "so do {SET_BYTES} bytes; one more, or what Asterisk has cut, is INVALID and changes nothing"
+    ));
+    long_values_are_read_whole(scene.lab, &mut b)?;
+    scene.say.holds(&format!(
+        "of what other clients set, {READ_BYTES} bytes are read; one more is INVALID, not cut"
     ));
     Ok(())
 }
@@ -59,49 +63,47 @@ fn odd_values_survive(a: &mut Dialplan<'_>, b: &mut Dialplan<'_>) -> Result<()> 
 }
 
 fn long_values_survive(lab: &Lab, a: &mut Dialplan<'_>, b: &mut Dialplan<'_>) -> Result<()> {
-    let long = |bytes| Long { name: "long", bytes };
-    let most = ARGUMENT_BYTES - "long=".len();
-    gives(a, &long(most).lines(), "${UNIVARSTATUS}", "OK")?;
-    ensure!(stored(lab, "long")? == long(most).value(), "it is not what was set");
-    gives(a, &long(most + 1).lines(), "${UNIVARSTATUS}", "INVALID")?;
-    ensure!(stored(lab, "long")? == long(most).value(), "what was refused has changed something");
+    let head = format!("Set(H={})", "x".repeat(HEAD_BYTES));
+    let written = |bytes: usize| format!("${{H}}{}", "y".repeat(bytes - HEAD_BYTES));
+    let most = "x".repeat(HEAD_BYTES) + &"y".repeat(SET_BYTES - HEAD_BYTES);
 
-    for (bytes, status, copy) in [
-        (VALUE_BYTES, "OK", long(VALUE_BYTES).value()),
-        (VALUE_BYTES + 1, "INVALID", String::new()),
+    let set = format!("SetUniVar(long={})", written(SET_BYTES));
+    gives(a, &[&head, &set], "${UNIVARSTATUS}", "OK")?;
+    ensure!(stored(lab, "long")? == most, "long is not what was set");
+    for copy in ["SetUniVar(copy=${X})", "Set(UNIVAR(copy)=${UNIVAR(long)})"] {
+        gives(b, &["DelUniVar(copy)", "GetUniVar(X=long)", copy], "${UNIVARSTATUS}", "OK")?;
+        ensure!(stored(lab, "copy")? == most, "B has not read it whole for {copy}");
+    }
+    let more = written(SET_BYTES + 1);
+    for refused in [
+        [format!("Set(L={more})"), format!("SetUniVar(long={more})")],
+        [format!("Set(L={more})"), format!("Set(UNIVAR(long)={more})")],
+        // ${L} is cut by Asterisk, before anybody else sees it.
+        [format!("Set(L={more}{more})"), "SetUniVar(long=${L})".to_owned()],
     ] {
-        gives(a, &long(bytes).lines(), "${UNIVARSTATUS}", "OK")?;
-        for read in ["GetUniVar(X=long)", "Set(X=${UNIVAR(long)})"] {
-            // B carries it on: what is stored then has gone through its variables.
-            let carry_on = [read, "Set(READ=${UNIVARSTATUS})", "SetUniVar(copy=${X})"];
-            gives(b, &carry_on, "${READ}/${UNIVARSTATUS}", &format!("{status}/OK"))?;
-            ensure!(
-                stored(lab, "copy")? == copy,
-                "{read} of {bytes} bytes was not as it should be"
-            );
-        }
+        let [first, then] = &refused;
+        gives(a, &[&head, first, then], "${UNIVARSTATUS}", "INVALID")?;
+        ensure!(stored(lab, "long")? == most, "what was refused has changed something");
     }
     gives(a, &["DelUniVar(long,copy)"], "${UNIVARSTATUS}", "OK")
 }
 
-/// A value too long for a line of `extensions.conf`: the line is put together from a variable.
-struct Long {
-    name: &'static str,
-    bytes: usize,
-}
-
-impl Long {
-    fn lines(&self) -> [String; 2] {
-        let (halves, rest) = (self.bytes / HALF_BYTES, self.bytes % HALF_BYTES);
-        let (half, halves, rest) =
-            ("x".repeat(HALF_BYTES), "${H}".repeat(halves), "y".repeat(rest));
-        [format!("Set(H={half})"), format!("SetUniVar({}={halves}{rest})", self.name)]
+fn long_values_are_read_whole(lab: &Lab, b: &mut Dialplan<'_>) -> Result<()> {
+    for (bytes, status) in [(READ_BYTES, "OK"), (READ_BYTES + 1, "INVALID")] {
+        for cache in [1, 2] {
+            lab.cache(cache).set("foreign", &"z".repeat(bytes), 0)?;
+        }
+        // A value that long is not set again; its end tells whether all of it is there.
+        let end = if status == "OK" { "z" } else { "" };
+        let read = format!("${{X:{}}}/${{UNIVARSTATUS}}", READ_BYTES - 1);
+        for get in ["GetUniVar(X=foreign)", "Set(X=${UNIVAR(foreign)})"] {
+            gives(b, &["Set(X=before)", get], &read, &format!("{end}/{status}"))?;
+        }
     }
-
-    fn value(&self) -> String {
-        let rest = self.bytes % HALF_BYTES;
-        "x".repeat(self.bytes - rest) + &"y".repeat(rest)
+    for cache in [1, 2] {
+        lab.cache(cache).command("delete foreign")?;
     }
+    Ok(())
 }
 
 fn gives(
