@@ -10,15 +10,19 @@
 //! `./demo` in the root makes the machine ready, builds this and runs it. However this process ends, no other
 //! one is left: what it started dies with it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use tandem_lab::Lab;
 
 use crate::narrator::Narrator;
+use crate::prompt::Typed;
+use crate::scene::Scene;
 
 mod lookup;
 mod narrator;
@@ -29,7 +33,7 @@ mod signals;
 mod story;
 mod watch;
 
-/// How long the story may take to notice that it was stopped; the processes are gone by then.
+/// How long the story may take to notice that its servers are gone.
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 
 /// What may happen to the demo.
@@ -49,25 +53,41 @@ fn main() -> ExitCode {
     // Before any other thread begins, for they inherit what is blocked.
     signals::watch(happens.clone());
 
+    let (typed, lines) = mpsc::channel();
     let lab = Arc::new(OnceLock::new());
-    let told = Arc::clone(&lab);
+    let (place, typist) = (Arc::clone(&lab), typed.clone());
     thread::spawn(move || {
-        let over = perform(&told, checks);
-        drop(told);
-        // Nobody listens when we were stopped.
-        let _stopped = happens.send(Event::Over(over));
+        let story = AssertUnwindSafe(|| perform(&place, checks, &typist, &lines));
+        let over = catch_unwind(story).unwrap_or_else(|_| Err(anyhow!("the story panicked")));
+        drop(place);
+        // Nobody listens any more if we are too late.
+        let _late = happens.send(Event::Over(over));
     });
 
-    match events.recv() {
-        Ok(Event::Over(Ok(true))) => ExitCode::SUCCESS,
-        Ok(Event::Over(Ok(false))) => ExitCode::FAILURE,
-        Ok(Event::Over(Err(error))) => {
+    let over = match events.recv() {
+        Ok(Event::Over(over)) => over,
+        Ok(Event::Stopped) | Err(_) => {
+            println!("\nstopping");
+            leave(&lab, &typed);
+            // What is only being started ends with us.
+            if lab.get().is_none() {
+                return ExitCode::from(signals::EXIT_CODE);
+            }
+            // The logs stay in the lab's folder if the story does not notice in time.
+            match events.recv_timeout(LEAVE_WITHIN) {
+                Ok(Event::Over(Ok(true))) => Ok(true),
+                _ => return ExitCode::from(signals::EXIT_CODE),
+            }
+        }
+    };
+    // The last one who looks at the lab ends it.
+    drop(lab);
+    match over {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
             eprintln!("demo: {error:#}");
             ExitCode::FAILURE
-        }
-        Ok(Event::Stopped) | Err(_) => {
-            leave(&lab, &events);
-            ExitCode::from(signals::EXIT_CODE)
         }
     }
 }
@@ -82,29 +102,32 @@ fn arguments() -> Option<bool> {
     }
 }
 
-/// Starts the lab, tells the story, and lets people try things. The lab ends when the last who looks at it is
-/// gone.
-fn perform(place: &OnceLock<Lab>, checks: bool) -> Result<bool> {
+/// Starts the lab, tells the story, and lets people try things. Gives whether every step held.
+fn perform(
+    place: &OnceLock<Lab>,
+    checks: bool,
+    typed: &Sender<Typed>,
+    lines: &Receiver<Typed>,
+) -> Result<bool> {
     let narrator = Narrator::new(checks);
     let lab = narrator.start(|| {
         let lab = set::build()?;
         Ok(place.get_or_init(|| lab))
     })?;
     narrator.keep_in(&lab.place().folder().join("story.log"))?;
-    let mut scene = scene::Scene::new(lab, &narrator)?;
+    let mut scene = Scene::new(lab, &narrator)?;
     let held = story::tell(&mut scene);
     if held && !checks {
-        prompt::run(&mut scene)?;
+        prompt::run(&scene, typed, lines);
     }
     Ok(held)
 }
 
-/// Ends everything although the story still looks at it, and gives that a moment to notice.
-fn leave(lab: &OnceLock<Lab>, events: &mpsc::Receiver<Event>) {
-    println!("\nstopping");
+/// Ends everything although the story still looks at it, and so the story.
+fn leave(lab: &OnceLock<Lab>, typed: &Sender<Typed>) {
     if let Some(lab) = lab.get() {
         lab.end();
     }
-    // Its logs stay where they are, if it does not.
-    let _late = events.recv_timeout(LEAVE_WITHIN);
+    // Nobody waits for a line if the story has just ended.
+    let _ended = typed.send(None);
 }

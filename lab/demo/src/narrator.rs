@@ -11,6 +11,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use tandem_lab::{Asterisk, Lab};
 
+use crate::signals;
+
 /// Files and lines of Asterisk whose verbose messages tell the story of a call.
 const TOLD_BY: &[&str] =
     &["pbx.c", "app_dial.c", "pbx_builtins.c", "app_voicemail.c", "app_playback.c"];
@@ -65,7 +67,7 @@ impl Narrator {
                 format!("FAILED {number:>2}. {title} ({seconds:.1} s)\n           {error:#}")
             }
         };
-        if self.checks || held.is_err() {
+        if (self.checks || held.is_err()) && !signals::stopped() {
             println!("{line}");
         }
         self.keep(&line);
@@ -74,6 +76,9 @@ impl Narrator {
     /// The story is over.
     pub(crate) fn end(&self, failed: Option<usize>, steps: usize, lab: &Lab) {
         let seconds = self.seconds();
+        if signals::stopped() {
+            return;
+        }
         match failed {
             None => println!("\nAll {steps} steps held, in {seconds:.0} s."),
             Some(step) => println!(
@@ -107,7 +112,7 @@ impl Narrator {
     /// Shows what a server said of its calls since [`Asterisk::log_mark`].
     pub(crate) fn calls_since(&self, server: &Asterisk, mark: usize) -> Result<()> {
         for line in server.log_since(mark)?.lines().filter_map(told_line) {
-            self.show(&format!("      {line}"));
+            self.show(&format!("  {line}"));
         }
         Ok(())
     }
@@ -117,7 +122,7 @@ impl Narrator {
     }
 
     fn show(&self, line: &str) {
-        if !self.checks {
+        if !self.checks && !signals::stopped() {
             println!("{line}");
         }
         self.keep(line);

@@ -1,6 +1,7 @@
 //! What people may try when the story is over: a few words typed here, or a server's own console.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 
 use anyhow::{Result, bail};
@@ -19,35 +20,45 @@ Things to try, here:
   kill a                             SIGKILL to a, b, gateway, cache1 or cache2 (start a: comes back)
   help, quit";
 
-/// Reads and does what is typed until it is `quit`. Where nobody can type, it stays up.
-pub(crate) fn run(scene: &mut Scene<'_>) -> Result<()> {
+/// A line that was typed, or nothing when all is over.
+pub(crate) type Typed = Option<String>;
+
+/// Does what is typed until it is `quit`, or until nothing comes any more.
+pub(crate) fn run(scene: &Scene<'_>, typed: &Sender<Typed>, lines: &Receiver<Typed>) {
     println!("\n{HELP}\n\nIn another terminal, a server's own console:\n");
     for server in scene.lab.servers() {
         println!("  {:<8} {}", server.name(), server.console_command());
     }
     println!("\nCtrl-C ends everything.");
-    let input = io::stdin();
-    let typed = input.is_terminal();
-    for line in input.lock().lines() {
-        let line = line?;
+    listen(typed.clone());
+    loop {
+        print!("> ");
+        // A prompt that is not seen does no harm.
+        let _seen = io::stdout().flush();
+        let Ok(Some(line)) = lines.recv() else { return };
         match obey(scene, line.trim()) {
             Ok(true) => {}
-            Ok(false) => return Ok(()),
+            Ok(false) => return,
             Err(error) => println!("{error:#}"),
         }
-        ask();
     }
-    while !typed {
-        // The end comes by a signal.
-        thread::park();
-    }
-    Ok(())
 }
 
-fn ask() {
-    print!("> ");
-    // A prompt that is not seen does no harm.
-    let _seen = io::stdout().flush();
+/// Reads on a thread of its own, so that a signal can end what waits for a line. Where nobody can type, there
+/// will be no line, and that is no reason to end.
+fn listen(typed: Sender<Typed>) {
+    let input = io::stdin();
+    if input.is_terminal() {
+        thread::spawn(move || {
+            for line in input.lock().lines().map_while(io::Result::ok) {
+                if typed.send(Some(line)).is_err() {
+                    return;
+                }
+            }
+            // Ctrl-D; nobody listens when all is over already.
+            let _over = typed.send(None);
+        });
+    }
 }
 
 /// Does what a line says; false is the end.

@@ -1,6 +1,7 @@
 //! Ctrl-C and its kin become an [`Event`], so that servers can be ended in order.
 
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread;
 
@@ -10,6 +11,13 @@ use crate::Event;
 pub(crate) const EXIT_CODE: u8 = 130;
 
 const WATCHED: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+/// Whether one has come: what fails from then on is no news.
+pub(crate) fn stopped() -> bool {
+    STOPPED.load(Ordering::Relaxed)
+}
 
 /// Sends [`Event::Stopped`] when one of these signals comes. Call it before any thread begins; programs that are
 /// started get the signals as ever, for the standard library unblocks them.
@@ -21,6 +29,7 @@ pub(crate) fn watch(happens: Sender<Event>) {
         let mut signal = 0;
         // SAFETY: sigwait(3) reads the set and writes to `signal`, both live.
         while unsafe { libc::sigwait(&raw const set, &raw mut signal) } == 0 {
+            STOPPED.store(true, Ordering::Relaxed);
             if happens.send(Event::Stopped).is_err() {
                 return;
             }

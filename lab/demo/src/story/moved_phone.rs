@@ -22,9 +22,7 @@ const SHARED: &[(&str, &str, &str)] = &[
 
 pub(super) fn tell(scene: &mut Scene<'_>) -> Result<()> {
     let lab = scene.lab;
-    scene.say.tell(
-        "universal.conf is changed on all three and read again, with no call or record lost:",
-    );
+    scene.say.tell("universal.conf is changed on all three and read again:");
     for &(server, own, shared) in SHARED {
         configure(scene, lab.server(server)?, own, shared)?;
     }

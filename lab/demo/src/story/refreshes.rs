@@ -17,6 +17,7 @@ const WATCHED_FOR: Duration = Duration::from_secs(30);
 
 pub(super) fn begin(scene: &mut Scene<'_>) -> Result<()> {
     let lab = scene.lab;
+    scene.say.tell("202 registers on B. The gateway asks for it all the time, until a later step:");
     let phone = lab.phone("202").start()?;
     phone.register_at(lab.b(), REGISTRATION)?;
     scene.finds(lab.gateway(), "PEERB_202", lab.b())?;

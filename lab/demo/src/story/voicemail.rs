@@ -36,6 +36,7 @@ pub(super) fn tell(scene: &mut Scene<'_>) -> Result<()> {
         anyhow::bail!("there should be one message: {messages:?}")
     };
     ensure!(message.has_tone(CALLER_HZ)?, "300's voice is not in {}", message.path.display());
-    scene.say.holds(&format!("300's voice is in {}", message.path.display()));
+    let path = message.path.strip_prefix(lab.place().folder()).unwrap_or(&message.path);
+    scene.say.holds(&format!("300's voice is in {}", lab.logs().join(path).display()));
     Ok(())
 }
