@@ -72,7 +72,7 @@ impl Asterisk {
             server.write_file(name, &config.fill_in(text, place, &server.home_inside()))?;
         }
         if let Some(module) = &config.module {
-            server.install_module(module)?;
+            server.install_module("app_universal.so", module)?;
         }
         if let Some(xml) = &config.documentation {
             let target = server.home.join("data/documentation/thirdparty/app_universal-en_US.xml");
@@ -379,14 +379,14 @@ impl Asterisk {
         &self.home
     }
 
-    /// Puts a file beside its modules as `app_universal.so`, in the place of the one that is there: an upgrade.
+    /// Puts a file beside its modules under this name, in the place of the one that is there: an upgrade.
     ///
     /// # Errors
     ///
     /// If it cannot be copied.
-    pub fn install_module(&self, path: &Path) -> Result<()> {
-        let target = self.home.join("modules/app_universal.so");
-        let new = self.home.join("modules/app_universal.new");
+    pub fn install_module(&self, name: &str, path: &Path) -> Result<()> {
+        let target = self.home.join("modules").join(name);
+        let new = target.with_extension("new");
         fs::copy(path, &new).at("copy", path)?;
         // Moved, for writing to a file that is mapped would change running code.
         fs::rename(&new, &target).at("rename", target)
