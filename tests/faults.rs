@@ -1,9 +1,11 @@
 //! Cache servers that die, hang or were never there; AMI clients that send what they should not.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use tandem_lab::{Asterisk, Lab, wait_until};
+use tandem_lab::{AMI_PORT, Asterisk, Lab, wait_until};
 use tandem_tests::{Dialplan, SOON, lab_with_module, wait_ready};
 
 /// The lab's deadline is 50 ms; the rest is for a busy machine, and far from the seconds that a
@@ -127,6 +129,54 @@ fn ami_gets_sets_and_deletes_and_no_value_becomes_a_header() -> Result<()> {
     assert_eq!(del.value("Status"), "OK");
     let get = ami.action(&[("Action", "UniVarGet"), ("Name", "v")])?;
     assert_eq!(get.value("Status"), "MISSING");
+    Ok(())
+}
+
+/// One request of an AMI user of its own, and the whole answer.
+fn as_user(server: &Asterisk, user: &str, request: &str) -> Result<String> {
+    let mut stream = TcpStream::connect((server.address(), AMI_PORT))?;
+    stream.set_read_timeout(Some(SOON))?;
+    let login = format!("Action: Login\r\nUsername: {user}\r\nSecret: {user}-secret\r\n\r\n");
+    let logoff = "Action: Logoff\r\n\r\n";
+    stream.write_all(format!("{login}{request}\r\n{logoff}").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[test]
+fn reading_needs_reporting_or_system_and_writing_needs_system() -> Result<()> {
+    let users = ["reporting", "system", "call"];
+    let lab = lab_with_module("faults-privileges")?
+        .without_server("B")
+        .without_server("gateway")
+        .server("A", |server| {
+            users.iter().fold(server, |server, user| {
+                let text = format!("\n[{user}]\nsecret = {user}-secret\nwrite = {user}\n");
+                server.append("manager.conf", &text)
+            })
+        })
+        .start()?;
+    let a = lab.a();
+    wait_ready(a)?;
+    a.cli("univar set v 1")?;
+    let get = "Action: UniVarGet\r\nName: v\r\n";
+    let set = "Action: UniVarSet\r\nName: v\r\nValue: 2\r\n";
+    let del = "Action: UniVarDel\r\nName: v\r\n";
+    for (user, request, allowed) in [
+        ("reporting", get, true),
+        ("system", get, true),
+        ("call", get, false),
+        ("reporting", set, false),
+        ("call", set, false),
+        ("reporting", del, false),
+        ("system", set, true),
+        ("system", del, true),
+    ] {
+        let answer = as_user(a, user, request)?;
+        assert_eq!(answer.contains("Status: OK"), allowed, "{user}: {request}: {answer}");
+        assert_eq!(answer.contains("Permission denied"), !allowed, "{user}: {request}: {answer}");
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use tandem_lab::{Asterisk, Lab, wait_until};
+use tandem_lab::{Asterisk, Dialplan, Lab, TRUNK_SECRET, wait_until};
 use tandem_tests::{SOON, lab_with_module, wait_ready};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -160,5 +160,41 @@ fn a_cache_that_lost_everything_is_full_again_within_five_seconds_and_never_says
             assert!(lost.elapsed() < Duration::from_secs(5), "{name} is found again: {answer}");
         }
     }
+    Ok(())
+}
+
+#[test]
+fn locate_gives_a_dial_string_for_each_server_that_has_the_phone_and_says_when_it_cannot_tell()
+-> Result<()> {
+    let lab = lab("registrations-locate")?;
+    let mut gateway = Dialplan::on(lab.gateway())?;
+    let located = |arguments: &str| format!("Set(WHERE=${{LOCATE({arguments})}})");
+    let seen = "${UNIVARSTATUS} ${WHERE}";
+    let dial = |server: &Asterisk| format!("IAX2/tandem:{TRUNK_SECRET}@{}/200", server.address());
+
+    assert_eq!(gateway.run(&[&located("200")], seen)?, "MISSING ");
+    let desk = lab.phone("200").start()?;
+    desk.register_at(lab.b(), HOUR)?;
+    found(lab.gateway(), "PEERB_200", &format!("@{}/", lab.b().address()))?;
+    assert_eq!(gateway.run(&[&located("200")], seen)?, format!("OK {}", dial(lab.b())));
+    desk.register_at(lab.a(), HOUR)?;
+    found(lab.gateway(), "PEERA_200", &format!("@{}/", lab.a().address()))?;
+    let both = format!("OK {}&{}", dial(lab.a()), dial(lab.b()));
+    assert_eq!(gateway.run(&[&located("200")], seen)?, both, "in the order of prefixes=");
+    let shifted = ["Set(FIRST=${SHIFT(WHERE,&)})"];
+    let lines = [&located("200"), shifted[0]];
+    assert_eq!(
+        gateway.run(&lines, "${FIRST} ${WHERE}")?,
+        format!("{} {}", dial(lab.a()), dial(lab.b()))
+    );
+    let template = located("200,PJSIP/{peer}{identity}");
+    let wanted = format!("OK PJSIP/200@{}/&PJSIP/200@{}/", lab.a().address(), lab.b().address());
+    assert_eq!(gateway.run(&[&template], seen)?, wanted);
+    assert_eq!(gateway.run(&[&located("")], seen)?, "INVALID ");
+    assert_eq!(gateway.run(&[&located("200,PJSIP/{exten}")], seen)?, "INVALID ");
+
+    lab.cache(1).kill();
+    lab.cache(2).kill();
+    assert_eq!(gateway.run(&[&located("200")], seen)?, "UNREACHABLE ");
     Ok(())
 }
