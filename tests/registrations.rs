@@ -136,7 +136,10 @@ fn a_cache_that_lost_everything_is_full_again_within_five_seconds_and_never_says
 -> Result<()> {
     let lab = lab("registrations-cache-lost")?;
     let identity = format!("@{}/", lab.a().address());
-    let phones: Vec<_> = ["200", "202", "203", "204"].map(|n| lab.phone(n).start()).into_iter().collect::<Result<_, _>>()?;
+    let phones: Vec<_> = ["200", "202", "203", "204"]
+        .map(|n| lab.phone(n).start())
+        .into_iter()
+        .collect::<Result<_, _>>()?;
     for phone in &phones {
         phone.register_at(lab.a(), HOUR)?;
         found(lab.gateway(), &format!("PEERA_{}", phone.number()), &identity)?;

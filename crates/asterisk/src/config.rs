@@ -112,7 +112,7 @@ pub struct Variable<'a> {
     pub name: &'a CStr,
     /// What stands after it, without comment and surrounding blanks.
     pub value: &'a CStr,
-    /// The file it stands in, for messages; empty if it comes from elsewhere.
+    /// The included file it stands in, for messages; empty for the file that was asked for.
     pub file: &'a CStr,
     /// The line in that file, from 1; 0 if it comes from elsewhere.
     pub line: u32,

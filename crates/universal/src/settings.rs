@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use univar::{Address, AddressError};
+
 use crate::{Template, TemplateError};
 
 /// Where every other section inherits from.
@@ -15,7 +17,6 @@ const DEADLINE_MS: std::ops::RangeInclusive<u64> = 1..=10_000;
 const DEFAULT_LEASE: Duration = Duration::from_secs(60);
 const LEASE_SECONDS: std::ops::RangeInclusive<u64> = 3..=86_400;
 const DEFAULT_PREFIX: &str = "PEER_";
-const DEFAULT_PORT: u16 = 11211;
 const MAX_PREFIX_BYTES: usize = 128;
 const MAX_IDENTITY_BYTES: usize = 1024;
 
@@ -125,6 +126,9 @@ pub enum ProblemKind {
         "unknown option '{0}'; known are servers, copies, deadline, prefix, identity, lease, drivers, prefixes and dial"
     )]
     UnknownOption(String),
+    /// A section that stands in the file twice.
+    #[error("section [{0}] is there already; keep one, or write [{0}](+) to add to it")]
+    RepeatedSection(String),
     /// Given twice in one section.
     #[error("'{0}' is given twice in this section; keep one")]
     Repeated(String),
@@ -149,10 +153,13 @@ pub enum ProblemKind {
     #[error("'copies = {0}' is not possible: this version keeps one copy; write copies = 1")]
     Copies(String),
     /// A server that is no `host:port`.
-    #[error(
-        "server '{0}' is not host:port; the port is 1 to 65535, the default {DEFAULT_PORT}; servers are separated by blanks"
-    )]
-    BadServer(String),
+    #[error("server '{server}' is not host:port: {reason}. Servers are separated by blanks")]
+    BadServer {
+        /// What was written.
+        server: String,
+        /// What is wrong with it.
+        reason: AddressError,
+    },
     /// A server twice in one list.
     #[error("server '{0}' is listed twice")]
     RepeatedServer(String),
@@ -209,6 +216,14 @@ pub fn check(file: &str, raw: &[RawSection]) -> Result<Settings, Vec<Problem>> {
     let general_options = Options::read(file, general, &mut problems);
 
     let mut sections = vec![section(&general_options, None, &mut problems)];
+    for (index, again) in raw.iter().enumerate() {
+        if raw[..index].iter().any(|earlier| earlier.name == again.name) {
+            let line = again.lines.iter().find(|line| !line.inherited).map_or(0, |line| line.line);
+            let place = Place { file: file.into(), section: again.name.clone(), line };
+            let kind = ProblemKind::RepeatedSection(again.name.clone());
+            problems.push(Problem { place, kind });
+        }
+    }
     for raw in raw.iter().filter(|section| section.name != GENERAL) {
         let options = Options::read(file, raw, &mut problems);
         sections.push(section(&options, Some(&general_options), &mut problems));
@@ -325,40 +340,20 @@ fn words(options: &Options<'_>, option: &str) -> Vec<String> {
 fn servers(options: &Options<'_>, problems: &mut Vec<Problem>) -> Vec<String> {
     let mut servers: Vec<String> = Vec::new();
     for word in words(options, "servers") {
-        match server(&word) {
-            Some(server) if !servers.contains(&server) => servers.push(server),
-            Some(_) => problems.push(options.problem("servers", ProblemKind::RepeatedServer(word))),
-            None => problems.push(options.problem("servers", ProblemKind::BadServer(word))),
-        }
+        let kind = match Address::parse(&word).map(|address| address.to_string()) {
+            Ok(server) if !servers.contains(&server) => {
+                servers.push(server);
+                continue;
+            }
+            Ok(_) => ProblemKind::RepeatedServer(word),
+            Err(reason) => ProblemKind::BadServer { server: word, reason },
+        };
+        problems.push(options.problem("servers", kind));
     }
     if options.get("servers").is_none() {
         problems.push(options.problem("servers", ProblemKind::NoServers));
     }
     servers
-}
-
-/// `host`, `host:port`, `[v6]` or `[v6]:port`, always with the port in the answer.
-fn server(word: &str) -> Option<String> {
-    let (host, port) = match word.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, rest)) => {
-            address.parse::<std::net::Ipv6Addr>().ok()?;
-            (format!("[{address}]"), rest.strip_prefix(':').or(rest.is_empty().then_some("")))
-        }
-        None => match word.split_once(':') {
-            Some((host, port)) => (host.to_owned(), (!port.is_empty()).then_some(port)),
-            None => (word.to_owned(), Some("")),
-        },
-    };
-    let port = match port? {
-        "" => DEFAULT_PORT,
-        digits => digits.parse().ok().filter(|&port| port > 0)?,
-    };
-    let is_host = host.starts_with('[')
-        || !host.is_empty()
-            && host
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_');
-    is_host.then(|| format!("{host}:{port}"))
 }
 
 fn publish(options: &Options<'_>, lease: Duration, problems: &mut Vec<Problem>) -> Option<Publish> {

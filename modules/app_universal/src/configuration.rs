@@ -68,7 +68,10 @@ fn raw(category: &asterisk::config::Category<'_>) -> RawSection {
     let lines = category.variables().map(|variable| RawLine {
         name: variable.name.to_string_lossy().into_owned(),
         value: variable.value.to_string_lossy().into_owned(),
-        file: variable.file.to_string_lossy().into_owned(),
+        // Asterisk names only included files.
+        file: Some(variable.file.to_string_lossy())
+            .filter(|file| !file.is_empty())
+            .map_or_else(|| FILE_NAME.into(), |file| file.into_owned()),
         line: variable.line,
         inherited: variable.inherited,
     });

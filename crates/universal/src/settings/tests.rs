@@ -136,3 +136,12 @@ fn prefixes_that_cannot_begin_a_name_are_refused() {
         assert!(messages(&text)[0].contains("cannot begin a name"), "{bad}");
     }
 }
+
+#[test]
+fn a_section_that_stands_there_twice_is_refused() {
+    assert_eq!(
+        messages("[general]\nservers = c\n[a]\nlease = 5\n[a]\nlease = 6\n"),
+        ["universal.conf, section [a], line 6: section [a] is there already; keep one, or write \
+          [a](+) to add to it"]
+    );
+}

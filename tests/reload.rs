@@ -1,0 +1,174 @@
+//! Load, unload and reload under running calls and registrations.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use tandem_lab::{Asterisk, Lab, ServerConfig};
+use tandem_tests::{SOON, lab_with_module, wait_ready};
+
+const ROUNDS: u32 = 200;
+const CALLS: usize = 4;
+/// Asterisk keeps each SIP transaction for 32 s (RFC 3261, timer J) and its memory for the next one. So
+/// its own growth under a steady rate of REGISTERs is over after this.
+const WARM: Duration = Duration::from_secs(40);
+const REGISTERS_PER_SECOND: u32 = 10;
+/// An unload is refused while an application or a function runs, which is over in a moment.
+const IN_USE_BOUND: Duration = Duration::from_secs(10);
+/// What the allocators' moods explain: Asterisk alone, without the module, moves by this much.
+/// 10 kB lost in each round would be as much.
+const GROWTH_BOUND_BYTES: u64 = 2_000_000;
+
+/// Calls that use everything the module has, for as long as the channel lives. An application that is
+/// not there hangs a channel up, so they ask for it by `TryExec`.
+const BUSY_CALLS: &str = "
+[busy]
+exten => s,1,Answer()
+ same => n,Set(N=0)
+ same => n(again),TryExec(GetUniVar(X=busy,Y=other))
+ same => n,TryExec(SetUniVar(busy=${N}))
+ same => n,Set(Z=${UNIVAR(busy)}${UNIVAR_EXISTS(other)})
+ same => n,TryExec(DelUniVar(other))
+ same => n,Set(N=$[${N} + 1])
+ same => n,Wait(0.002)
+ same => n,Goto(again)
+";
+
+fn busy(server: ServerConfig) -> ServerConfig {
+    server.load("app_exec").append("extensions.conf", BUSY_CALLS)
+}
+
+fn start_calls(server: &Asterisk, count: usize) -> Result<()> {
+    for _ in 0..count {
+        server.cli("channel originate Local/s@busy/n application Wait 600")?;
+    }
+    Ok(())
+}
+
+/// Unloads, however often it is refused because a call is inside just now.
+fn unload(server: &Asterisk) -> Result<()> {
+    let end = Instant::now() + IN_USE_BOUND;
+    loop {
+        let answer = server.cli("module unload app_universal.so")?;
+        if answer.contains("Unloaded") {
+            return Ok(());
+        }
+        ensure!(Instant::now() < end, "it is never unloaded: {answer}");
+    }
+}
+
+#[test]
+fn two_hundred_unloads_under_calls_and_registrations_leave_no_mapping_and_no_growth() -> Result<()>
+{
+    let lab = lab_with_module("reload-rounds")?
+        .without_server("B")
+        .without_server("gateway")
+        .server("A", |server| busy(server).pjsip_many(5000, 50))
+        .start()?;
+    let a = lab.a();
+    wait_ready(a)?;
+    let pid = a.pid()?;
+    start_calls(a, CALLS)?;
+
+    let done = AtomicBool::new(false);
+    let growth = thread::scope(|scope| -> Result<u64> {
+        let registrations = scope.spawn(|| -> Result<()> {
+            while !done.load(Ordering::Relaxed) {
+                lab.register_many(a, 5000, 50).rate_per_second(REGISTERS_PER_SECOND).run()?;
+            }
+            Ok(())
+        });
+        let growth = growth(a);
+        done.store(true, Ordering::Relaxed);
+        let registrations = registrations.join();
+        registrations.map_err(|_| anyhow::anyhow!("the registering thread panicked"))??;
+        growth
+    })?;
+    ensure!(a.pid()? == pid, "Asterisk is the same process");
+    assert!(growth < GROWTH_BOUND_BYTES, "{growth} bytes more after {ROUNDS} rounds");
+    let calls = a.cli("core show channels count")?;
+    assert!(calls.contains(&format!("{} active channels", 2 * CALLS)), "the calls go on: {calls}");
+    a.wait_cli("universal show status", "50 published", SOON)?;
+    Ok(())
+}
+
+/// How much the resident memory grows over all rounds, once Asterisk's own growth is over.
+fn growth(a: &Asterisk) -> Result<u64> {
+    let warm_until = Instant::now() + WARM;
+    while Instant::now() < warm_until {
+        one_round(a).context("warming up")?;
+    }
+    let before = a.rss_bytes()?;
+    for round in 1..=ROUNDS {
+        one_round(a).with_context(|| format!("round {round}"))?;
+    }
+    Ok(a.rss_bytes()?.saturating_sub(before))
+}
+
+/// Unload, look for what is left of the module, load, reload.
+fn one_round(a: &Asterisk) -> Result<()> {
+    unload(a)?;
+    ensure!(!a.maps_contains("app_universal")?, "a mapping is left");
+    let answer = a.cli("module load app_universal.so")?;
+    ensure!(answer.contains("Loaded"), "{answer}");
+    let answer = a.cli("module reload app_universal.so")?;
+    ensure!(answer.contains("reloaded"), "{answer}");
+    Ok(())
+}
+
+#[test]
+fn a_configuration_with_mistakes_is_refused_as_a_whole_and_the_old_one_stays() -> Result<()> {
+    let lab: Lab = lab_with_module("reload-mistakes")?
+        .without_server("B")
+        .without_server("gateway")
+        .start()?;
+    let a = lab.a();
+    wait_ready(a)?;
+    a.cli("univar set kept yes")?;
+    let good = a.read_file("universal.conf")?;
+    let mistakes = [
+        ("servers = 127.0.0.1:99999\n", "is not host:port"),
+        ("no_such_option = 1\n", "unknown option 'no_such_option'"),
+        ("deadline = soon\n", "must be a whole number"),
+        ("copies = 2\n", "this version keeps one copy"),
+        ("[x]\nprefix = PEERA_\nidentity = @x/\n", "prefix 'PEERA_' is already used in section"),
+    ];
+    for (mistake, message) in mistakes {
+        a.write_file("universal.conf", &good.replace("deadline = 50\n", mistake))?;
+        a.cli("module reload app_universal.so")?;
+        a.wait_log(message, SOON)?;
+        let trouble = a.warnings()?;
+        let said = trouble.iter().find(|line| line.contains(message)).context(message)?;
+        assert!(said.contains("universal.conf, section ["), "{said}");
+        assert!(said.contains(", line "), "{said}");
+        assert!(a.cli("univar kept")?.contains("a value of yes"), "the old settings go on");
+    }
+    a.write_file("universal.conf", &good)?;
+    a.cli("module reload app_universal.so")?;
+    assert!(a.cli("univar kept")?.contains("a value of yes"));
+    Ok(())
+}
+
+#[test]
+fn without_a_configuration_file_the_module_says_so_once_and_asterisk_goes_on() -> Result<()> {
+    let lab =
+        lab_with_module("reload-no-file")?.without_server("B").without_server("gateway").start()?;
+    let a = lab.a();
+    wait_ready(a)?;
+    unload(a)?;
+    let conf = a.read_file("universal.conf")?;
+    std::fs::remove_file(a.home().join("etc/universal.conf"))?;
+    let before = a.warnings()?.len();
+    let answer = a.cli("module load app_universal.so")?;
+    assert!(answer.contains("Unable to load"), "{answer}");
+    let said = a.warnings()?.split_off(before);
+    let ours: Vec<_> = said.iter().filter(|line| line.contains("universal.conf")).collect();
+    assert_eq!(ours.len(), 1, "{said:#?}");
+    assert!(ours[0].contains("samples/universal.conf.sample"), "it names the cure: {}", ours[0]);
+    // Asterisk keeps a module that declined in its list, and lets it try again.
+    a.write_file("universal.conf", &conf)?;
+    let answer = a.cli("module load app_universal.so")?;
+    assert!(answer.contains("Loaded"), "{answer}");
+    Ok(())
+}
