@@ -10,10 +10,13 @@ mod report;
 mod stats;
 mod univar;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
+
+use crate::cpu::Core;
 
 /// Pairs of runs, if nothing is said.
 const PAIRS: usize = 30;
@@ -25,6 +28,9 @@ const PAIRS_MIN: usize = 5;
 struct Options {
     /// Pairs of runs for each figure.
     pairs: usize,
+    /// The core that what is measured runs on, and the one of all that answers it.
+    client: Core,
+    servers: Core,
 }
 
 /// One bench.
@@ -60,7 +66,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let mut options = Options { pairs: PAIRS };
+    // Before anything is pinned, us too.
+    let (client, servers) = cpu::client_and_server()?;
+    let mut options = Options { pairs: PAIRS, client, servers };
     let mut wanted: Vec<&Bench> = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -92,6 +100,11 @@ fn run() -> Result<()> {
         println!("== {}: {} s\n", bench.name, from.elapsed().as_secs());
     }
     Ok(())
+}
+
+/// The module's XML help: without it Asterisk warns of every application.
+fn documentation() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../modules/app_universal/app_universal-en_US.xml")
 }
 
 fn help() -> String {

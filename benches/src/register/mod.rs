@@ -16,7 +16,7 @@ use anyhow::{Result, bail, ensure};
 use tandem_lab::{Ami, Asterisk, Lab, ServerConfig, phone_secret};
 
 use crate::Options;
-use crate::cpu;
+use crate::cpu::{self, Core};
 use crate::report::Report;
 use crate::stats::Side;
 use fleet::{Act, Fleet, Step};
@@ -46,7 +46,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// If anything does not start, or a phone is refused.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let report = Report::new("register")?;
-    let mut bench = Bench::start()?;
+    let mut bench = Bench::start(options.client, options.servers)?;
     bench.fleet.take_all((0..REFRESHED).map(register))?;
     bench.wait_published(REFRESHED)?;
     cost::run(&mut bench, &report, options.pairs)?;
@@ -79,14 +79,14 @@ struct Bench {
 }
 
 impl Bench {
-    fn start() -> Result<Self> {
-        let (client, servers) = cpu::client_and_server()?;
+    fn start(client: Core, servers: Core) -> Result<Self> {
         let lab = Lab::builder("bench-register")
             .number(LAB_NUMBER)
             .without_server("gateway")
             .server("A", |config| quiet(many_phones(config)))
             .server("B", quiet)
             .module(Lab::built_module()?)
+            .documentation(crate::documentation())
             .start()?;
         cpu::pin_process(lab.a().pid()?, client)?;
         cpu::pin_process(lab.b().pid()?, servers)?;

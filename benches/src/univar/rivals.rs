@@ -67,17 +67,19 @@ pub(crate) fn start_postgres(
 ) -> Result<Running> {
     let bin = newest_postgres()?;
     let data = scratch.0.join("postgres");
-    let as_nobody = |program: &str| {
+    let as_nobody = |program: &str, first: &[&str]| {
         let mut command = Command::new(bin.join(program));
-        command.uid(NOBODY).gid(NOBODY).current_dir(&scratch.0).arg("-D").arg(&data);
+        command.uid(NOBODY).gid(NOBODY).current_dir(&scratch.0);
+        command.args(first).arg("-D").arg(&data);
         command
     };
-    let mut initdb = as_nobody("initdb");
+    let mut initdb = as_nobody("initdb", &[]);
     initdb.args(["-U", "bench", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
     child::run(initdb, "")?;
     fs::write(data.join("pg_hba.conf"), "host all all 127.0.0.0/8 trust\n")?;
-    let mut single = as_nobody("postgres");
-    single.args(["--single", "-c", "exit_on_error=true", "postgres"]);
+    // It must come first.
+    let mut single = as_nobody("postgres", &["--single"]);
+    single.args(["-c", "exit_on_error=true", "postgres"]);
     child::run(
         single,
         &format!(
@@ -87,7 +89,7 @@ pub(crate) fn start_postgres(
              VACUUM ANALYZE univar\n"
         ),
     )?;
-    let mut server = as_nobody("postgres");
+    let mut server = as_nobody("postgres", &[]);
     server.args(["-h", &address.to_string(), "-p", &POSTGRES_PORT.to_string()]);
     // No socket file: its folder belongs to the machine's own PostgreSQL.
     server.args(["-k", "", "-c", "shared_buffers=128MB", "-c", "autovacuum=off"]);
