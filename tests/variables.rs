@@ -70,26 +70,46 @@ fn several_names_in_one_call_and_the_worst_status_counts() -> Result<()> {
 fn the_longest_value_survives_and_one_byte_more_is_invalid_and_changes_nothing() -> Result<()> {
     let lab = two_servers("variables-long")?;
     let (mut a, mut b) = (Dialplan::on(lab.a())?, Dialplan::on(lab.b())?);
-    let half = "x".repeat(4000);
-    // m=VALUE: 8190 bytes in all fit, so 8188 of value.
-    let fill = |rest: usize| format!("SetUniVar(m=${{H}}${{H}}{})", "y".repeat(rest));
-    let set = format!("Set(H={half})");
+    // `${H}` carries 4000 bytes, and the rest makes the length wanted.
+    let head = "x".repeat(4000);
+    let set_head = format!("Set(H={head})");
+    let value = |bytes: usize| format!("${{H}}{}", "y".repeat(bytes - 4000));
+    let status = "${UNIVARSTATUS}";
 
-    assert_eq!(a.run(&[&set, &fill(188)], "${UNIVARSTATUS}")?, "OK");
-    let stored = [half.as_str(), &half, &"y".repeat(188)].concat();
-    assert_eq!(value_in_caches(&lab, "m")?, stored);
-    assert_eq!(b.run(&["GetUniVar(X=m)", "SetUniVar(n=${X})"], "${UNIVARSTATUS}")?, "OK");
-    assert_eq!(value_in_caches(&lab, "n")?, stored, "B carried it whole");
+    assert_eq!(a.run(&[&set_head, &format!("SetUniVar(m={})", value(4094))], status)?, "OK");
+    let stored = [head.as_str(), &"y".repeat(94)].concat();
+    assert_whole(&value_in_caches(&lab, "m")?, &stored);
+    assert_eq!(b.run(&["GetUniVar(X=m)", "SetUniVar(n=${X})"], status)?, "OK");
+    assert_whole(&value_in_caches(&lab, "n")?, &stored);
+    assert_eq!(b.run(&["Set(UNIVAR(o)=${UNIVAR(m)})"], status)?, "OK");
+    assert_whole(&value_in_caches(&lab, "o")?, &stored);
 
-    assert_eq!(a.run(&[&set, &fill(189)], "${UNIVARSTATUS}")?, "INVALID");
-    assert_eq!(a.run(&[&set, &fill(500)], "${UNIVARSTATUS}")?, "INVALID");
-    assert_eq!(value_in_caches(&lab, "m")?, stored, "nothing was cut, nothing was set");
+    for bytes in [4095, 5000] {
+        for write in ["SetUniVar(m=", "Set(UNIVAR(m)="] {
+            let line = format!("{write}{})", value(bytes));
+            assert_eq!(a.run(&[&set_head, &line], status)?, "INVALID", "{write} {bytes}");
+        }
+    }
+    // Asterisk itself cuts ${L} to 4095 bytes.
+    let set_long = format!("Set(L={})", value(4500));
+    assert_eq!(a.run(&[&set_head, &set_long, "SetUniVar(m=${L})"], status)?, "INVALID");
+    assert_whole(&value_in_caches(&lab, "m")?, &stored);
 
-    // ${UNIVAR()} carries 4095.
-    let tail = |length: usize| format!("SetUniVar(f=${{H}}{})", "z".repeat(length - 4000));
-    assert_eq!(a.run(&[&set, &tail(4095)], "${LEN(${UNIVAR(f)})}/${UNIVARSTATUS}")?, "4095/OK");
-    assert_eq!(a.run(&[&set, &tail(4096)], "${LEN(${UNIVAR(f)})}/${UNIVARSTATUS}")?, "0/INVALID");
+    // What another client wrote is read whole, or not at all.
+    for (bytes, read) in [(4095, "OK"), (4096, "INVALID")] {
+        for number in [1, 2] {
+            lab.cache(number).set("f", &"z".repeat(bytes), 0)?;
+        }
+        assert_eq!(a.run(&["GetUniVar(X=f)"], status)?, read);
+        assert_eq!(a.run(&["Set(X=${UNIVAR(f)})"], status)?, read);
+    }
     Ok(())
+}
+
+/// As `assert_eq`, without printing thousands of bytes.
+fn assert_whole(found: &str, wanted: &str) {
+    let same = found.bytes().zip(wanted.bytes()).take_while(|(a, b)| a == b).count();
+    assert!(found == wanted, "{} bytes, not {}; equal up to {same}", found.len(), wanted.len());
 }
 
 fn value_in_caches(lab: &Lab, key: &str) -> Result<String> {

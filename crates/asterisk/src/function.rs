@@ -369,9 +369,10 @@ struct At<'a, 'c>(Option<&'a Channel<'c>>);
 
 impl fmt::Display for At<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(channel) => write!(f, "at {}", channel.spot()),
-            None => f.write_str("with no channel"),
+        // Asterisk passes a dummy channel, which is nowhere, where variables need one.
+        match self.0.map(Channel::spot) {
+            Some(spot) if !spot.context.is_empty() => write!(f, "at {spot}"),
+            _ => f.write_str("with no channel"),
         }
     }
 }

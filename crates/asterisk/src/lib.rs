@@ -53,6 +53,7 @@ pub mod system;
 pub mod thread;
 
 mod ao2;
+mod dialplan;
 mod gate;
 mod guard;
 mod registry;

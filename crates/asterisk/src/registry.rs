@@ -14,6 +14,7 @@ use asterisk_sys as sys;
 
 use crate::application::{self, Application};
 use crate::cli::{self, Command};
+use crate::dialplan;
 use crate::function::{self, Function};
 use crate::gate::Gate;
 use crate::manager::{self, Action};
@@ -119,17 +120,19 @@ impl Held {
     /// Closes the gate and takes everything back; whether that is done. If not, the module is
     /// in use: try again.
     ///
-    /// Asterisk looks a callback up, lets go of its locks, and only then counts itself as a user
-    /// (pbx.c, `pbx_extension_helper`: variables are replaced and a line is logged in between).
-    /// Whoever is on that way when the callback is unregistered ends in freed memory: measured,
-    /// one crash in about a hundred unloads under load, and modules in C are no better off. So
-    /// nobody is let onto the way for [`GRACE`] before applications, whose structure Asterisk
-    /// itself frees, are unregistered; and what we free ourselves is freed [`GRACE`] later.
+    /// Asterisk looks a callback up, lets go of its locks, and only then counts itself as a
+    /// user. Whoever is on that way when the callback is unregistered ends in freed memory. Of
+    /// applications Asterisk frees the structure itself, and the way is long: `dialplan.rs`
+    /// finds a moment when nobody is on it. The others' structures are ours, and are freed, as
+    /// the file is unmapped, only [`GRACE`] later.
     pub(crate) fn close_and_unregister_all(&mut self, gate: &Gate) -> bool {
-        let contexts = Contexts::lock();
-        if !self.registered.is_empty() && channels_exist() {
-            thread::sleep(GRACE);
-        }
+        let applications: Vec<&CStr> = self
+            .registered
+            .iter()
+            .filter(|registration| registration.in_dialplan())
+            .map(|registration| registration.name())
+            .collect();
+        let Some(contexts) = dialplan::lock_when_quiet(&applications) else { return false };
         if !gate.close() {
             return false;
         }
@@ -171,30 +174,4 @@ fn wait_until(mut done: impl FnMut() -> bool) -> bool {
         thread::yield_now();
     }
     true
-}
-
-/// Without channels nobody is on the way to an application.
-fn channels_exist() -> bool {
-    // SAFETY: counts, under its own lock; any thread may call.
-    unsafe { sys::ast_active_channels() != 0 }
-}
-
-/// Holds the dialplan's global lock: no channel goes on to its next priority meanwhile.
-struct Contexts;
-
-impl Contexts {
-    fn lock() -> Self {
-        // SAFETY: a recursive mutex (pbx.c, `conlock`), so that unregistering an application,
-        // which locks it too, is fine. The loader's lock, which we hold, comes before it there
-        // as well. It cannot fail.
-        unsafe { sys::ast_wrlock_contexts() };
-        Self
-    }
-}
-
-impl Drop for Contexts {
-    fn drop(&mut self) {
-        // SAFETY: locked by us, on this thread.
-        unsafe { sys::ast_unlock_contexts() };
-    }
 }

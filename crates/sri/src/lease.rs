@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// A record is gone at the latest its lease and this after it was last written.
 ///
-/// One second of it is [`TTL_MARGIN`]; the other pays for the time that a write was under way.
+/// One second of it is for memcached's clock; the other pays for the time that a write was under way.
 pub const GRACE: Duration = Duration::from_secs(2);
 /// No record is renewed more often than this, however little of its registration is left.
 pub const MIN_RENEWAL: Duration = Duration::from_secs(1);

@@ -7,9 +7,10 @@
 /// `EXT_DATA_SIZE` (main/pbx.c). An argument of this length may have been cut.
 pub const APPLICATION_BYTES: usize = 8191;
 
-/// The most bytes that `${FUNCTION()}` can carry: one less than `VAR_BUF_SIZE`
-/// (main/pbx_private.h).
-pub const FUNCTION_BYTES: usize = 4095;
+/// The most bytes that one `${...}` can carry, be it of a variable or a function: one less than
+/// `VAR_BUF_SIZE` (main/pbx_private.h). What is longer is cut to this length, wherever it stands in
+/// an argument. So a value of this length or more may have a cut piece in it.
+pub const SUBSTITUTION_BYTES: usize = 4095;
 
 /// What is wrong with an argument.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -21,6 +22,12 @@ pub enum ArgumentError {
          nothing was done. Use a shorter value"
     )]
     MayBeCut,
+    /// A `${...}` in the value may have been cut.
+    #[error(
+        "the value has {SUBSTITUTION_BYTES} bytes or more, where Asterisk may have cut it; nothing was \
+         done. Use a shorter value"
+    )]
+    ValueMayBeCut,
     /// There is no `=`.
     #[error("'=' is missing; write {0}")]
     NoEquals(&'static str),
@@ -41,7 +48,7 @@ pub enum ArgumentError {
 ///
 /// # Errors
 ///
-/// [`ArgumentError::MayBeCut`] or [`ArgumentError::NoEquals`].
+/// [`ArgumentError::MayBeCut`], [`ArgumentError::ValueMayBeCut`] or [`ArgumentError::NoEquals`].
 ///
 /// ```
 /// let (name, value) = universal::arguments::set(b"greeting=a,b=\"c\"").expect("it is well-formed");
@@ -49,7 +56,19 @@ pub enum ArgumentError {
 /// ```
 pub fn set(data: &[u8]) -> Result<(&[u8], &[u8]), ArgumentError> {
     whole(data)?;
-    split_equals(data).ok_or(ArgumentError::NoEquals("SetUniVar(name=value)"))
+    let (name, value) =
+        split_equals(data).ok_or(ArgumentError::NoEquals("SetUniVar(name=value)"))?;
+    whole_value(value)?;
+    Ok((name, value))
+}
+
+/// Whether a value that came through the dialplan is certainly whole.
+///
+/// # Errors
+///
+/// [`ArgumentError::ValueMayBeCut`].
+pub fn whole_value(value: &[u8]) -> Result<(), ArgumentError> {
+    if value.len() >= SUBSTITUTION_BYTES { Err(ArgumentError::ValueMayBeCut) } else { Ok(()) }
 }
 
 /// One `VAR=name` of `GetUniVar`.
@@ -122,19 +141,6 @@ pub fn ttl(text: Option<&[u8]>) -> Result<Option<std::time::Duration>, ArgumentE
     }
 }
 
-/// Whether `Set(FUNCTION(arguments)=value)` filled the buffer of `Set`'s own argument.
-///
-/// # Errors
-///
-/// [`ArgumentError::MayBeCut`].
-pub fn written_whole(function: &[u8], arguments: &[u8], value: &[u8]) -> Result<(), ArgumentError> {
-    let around = "()=".len();
-    if function.len() + arguments.len() + value.len() + around >= APPLICATION_BYTES {
-        return Err(ArgumentError::MayBeCut);
-    }
-    Ok(())
-}
-
 fn whole(data: &[u8]) -> Result<(), ArgumentError> {
     if data.len() >= APPLICATION_BYTES { Err(ArgumentError::MayBeCut) } else { Ok(()) }
 }
@@ -168,11 +174,20 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_that_fills_the_buffer_is_refused_and_one_byte_less_is_not() {
-        let fits = [b"a=".as_slice(), &vec![b'x'; APPLICATION_BYTES - 3]].concat();
-        assert_eq!(set(&fits).unwrap().1.len(), 8188);
-        let full = [b"a=".as_slice(), &vec![b'x'; APPLICATION_BYTES - 2]].concat();
-        assert_eq!(set(&full), Err(ArgumentError::MayBeCut));
+    fn a_value_that_may_have_been_cut_is_refused_and_one_byte_less_is_not() {
+        let fits = [b"a=".as_slice(), &vec![b'x'; SUBSTITUTION_BYTES - 1]].concat();
+        assert_eq!(set(&fits).unwrap().1.len(), 4094);
+        let full = [b"a=".as_slice(), &vec![b'x'; SUBSTITUTION_BYTES]].concat();
+        assert_eq!(set(&full), Err(ArgumentError::ValueMayBeCut));
+    }
+
+    #[test]
+    fn an_argument_that_fills_the_buffer_is_refused() {
+        let names = vec![b'x'; APPLICATION_BYTES];
+        assert_eq!(set(&names), Err(ArgumentError::MayBeCut));
+        assert_eq!(delete(&names).err(), Some(ArgumentError::MayBeCut));
+        assert!(delete(&names[1..]).is_ok());
+        assert_eq!(get(&names).err(), Some(ArgumentError::MayBeCut));
     }
 
     #[test]
@@ -199,12 +214,5 @@ mod tests {
         for bad in [&b"0"[..], b"-1", b"1.5", b"a", b"99999999999"] {
             assert_eq!(ttl(Some(bad)), Err(ArgumentError::BadTtl));
         }
-    }
-
-    #[test]
-    fn a_function_written_through_a_full_buffer_is_refused() {
-        let value = vec![b'x'; APPLICATION_BYTES - "UNIVAR(a)=".len()];
-        assert_eq!(written_whole(b"UNIVAR", b"a", &value), Err(ArgumentError::MayBeCut));
-        assert_eq!(written_whole(b"UNIVAR", b"a", &value[1..]), Ok(()));
     }
 }

@@ -15,7 +15,7 @@ pub const GENERAL: &str = "general";
 const DEFAULT_DEADLINE: Duration = Duration::from_millis(50);
 const DEADLINE_MS: std::ops::RangeInclusive<u64> = 1..=10_000;
 const DEFAULT_LEASE: Duration = Duration::from_secs(60);
-const LEASE_SECONDS: std::ops::RangeInclusive<u64> = 3..=86_400;
+const LEASE_SECONDS: std::ops::RangeInclusive<u64> = 5..=86_400;
 const DEFAULT_PREFIX: &str = "PEER_";
 const MAX_PREFIX_BYTES: usize = 128;
 const MAX_IDENTITY_BYTES: usize = 1024;

@@ -20,9 +20,8 @@ use crate::{
     shared::Current,
 };
 
-/// The longest value that is put into a channel variable: a longer one could not be handed to any
-/// application whole.
-const MAX_VALUE_BYTES: usize = arguments::APPLICATION_BYTES - 1;
+/// The longest value that is put into a channel variable: `${...}` would cut a longer one.
+const MAX_VALUE_BYTES: usize = arguments::SUBSTITUTION_BYTES;
 
 pub(crate) fn register(registry: &mut Registry<AppUniversal>) {
     registry.application::<SetUniVar>().application::<GetUniVar>().application::<DelUniVar>();

@@ -56,7 +56,7 @@ impl Function for UniVar {
     ) -> Result<(), FunctionError> {
         let set = || {
             let (args, value) = (args.to_bytes(), value.to_bytes());
-            arguments::written_whole(Self::NAME.to_bytes(), args, value)?;
+            arguments::whole_value(value)?;
             let (name, ttl) = arguments::name_and_rest(args);
             requests::set(&module.shared.current(), name, value, arguments::ttl(ttl)?)
         };

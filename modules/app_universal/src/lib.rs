@@ -4,7 +4,7 @@
 //! Asterisk in them; what Asterisk is, `asterisk` knows.
 //!
 //! - `applications`, `functions`, `commands`, `actions`: what the dialplan, the CLI and AMI call;
-//! - `configuration`: `universal.conf` into a [`Shared`];
+//! - `configuration`: `universal.conf` into a `Shared`;
 //! - `drivers`: which peers are registered here, from chan_pjsip, chan_iax2 and the others;
 //! - `publisher`: our one I/O thread, which tells the cache servers;
 //! - `shared`: what all of these look at.

@@ -1,6 +1,6 @@
 //! One simulated node: the real `Registrar`, the real epoch `Watch`es, and what Asterisk keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use sri::{Registrar, Rules};
@@ -21,7 +21,7 @@ pub(crate) struct Node {
     /// When the I/O thread has set its alarm.
     pub(crate) alarm: Option<Us>,
     /// Keys whose last claim was a Take that was not answered.
-    pub(crate) untold: BTreeMap<String, ()>,
+    pub(crate) untold: BTreeSet<String>,
 }
 
 /// What a node knows about a cache server.
@@ -43,7 +43,7 @@ impl Node {
             links: (0..CACHES).map(|_| Link::default()).collect(),
             astdb: BTreeMap::new(),
             alarm: None,
-            untold: BTreeMap::new(),
+            untold: BTreeSet::new(),
         }
     }
 
@@ -59,8 +59,7 @@ impl Node {
         *self = Self { astdb, life, ..Self::new(id, script) };
     }
 
-    /// A cache server is there (again): says all that is placed on it, unless it was complete when
-    /// this node first met it, for then the new table is being said anyway.
+    /// A cache server lost its content or is there again: says all that is placed on it.
     pub(crate) fn publish(&mut self, id: usize, now: Instant, cache: usize, off: Off, s: &Script) {
         match off {
             Off::Republication => {}

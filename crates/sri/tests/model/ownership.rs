@@ -76,6 +76,10 @@ impl Case<'_, '_> {
         let mut theirs =
             registers.filter(|r| r.node == rival && r.key == self.key && r.at <= self.newest.at);
         theirs.any(|r| {
+            // Two REGISTERs at one moment have no order.
+            if r.at + WITHIN_DEADLINE > self.newest.at {
+                return true;
+            }
             let trouble = self.check.trouble(rival, self.cache, r.at, r.at + AT_ONCE);
             trouble.is_some_and(|f| {
                 f.to.min(r.at + self.window()) + RETRY > self.newest.at

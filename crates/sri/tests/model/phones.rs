@@ -26,11 +26,14 @@ impl World {
         | PhoneAct::Leave { phone }
         | PhoneAct::Vanish { phone }) = act;
         match act {
-            PhoneAct::Move { node, expires_s, .. } => {
+            PhoneAct::Move { node, expires_s, farewell, .. } => {
                 self.phones[phone].turn += 1;
-                self.phones[phone].nodes = vec![node];
                 let turn = self.phones[phone].turn;
+                let left = std::mem::replace(&mut self.phones[phone].nodes, vec![node]);
                 self.register(phone, node, expires_s, turn);
+                for old in left.into_iter().filter(|&old| farewell && old != node) {
+                    self.unregister(phone, old, true);
+                }
             }
             PhoneAct::Also { node, expires_s, .. } => {
                 let turn = self.phones[phone].turn;

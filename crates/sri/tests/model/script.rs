@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{MS, S, Us};
 
-pub(crate) const PHONES: usize = 3;
+pub(crate) const PHONES: usize = 2;
 pub(crate) const CACHES: usize = 2;
 /// Between the end of one fault and the next: healing, and every retry, is over by then.
 const FAULT_GAP: Us = 14 * S;
@@ -27,8 +27,8 @@ pub(crate) struct Script {
 /// What a phone does. It refreshes what it registered by itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum PhoneAct {
-    /// Registers at a node and forgets the others, without telling them.
-    Move { phone: usize, node: usize, expires_s: u64 },
+    /// Registers at a node and forgets the others; some phones tell them afterwards.
+    Move { phone: usize, node: usize, expires_s: u64, farewell: bool },
     /// Registers at a node beside the others.
     Also { phone: usize, node: usize, expires_s: u64 },
     /// Unregisters everywhere.
@@ -96,42 +96,115 @@ pub(crate) fn scripts() -> impl Strategy<Value = Script> {
         any::<u64>(),
         2..=3_usize,
         prop::bool::weighted(0.75),
-        prop_oneof![Just(12_u64), Just(30), Just(60)],
+        prop_oneof![2 => Just(12_u64), 1 => Just(30), 1 => Just(60)],
     );
-    let phones = prop::collection::vec((100..20_000_u64, phone_act()), 4..24);
+    let phones = prop::collection::vec((100..20_000_u64, when(), phone_act()), 3..12);
     let faults = prop::collection::vec((0..15_000_u64, fault()), 0..6);
-    (shape, phones, faults).prop_map(|((seed, nodes, shared, lease_s), phones, faults)| {
-        let mut at = 0;
-        let phones = phones.into_iter().map(|(gap_ms, act)| {
-            at += gap_ms * MS;
-            (at, act.at_nodes(nodes, shared))
-        });
-        let phones: Vec<_> = phones.collect();
-        let mut free = 10 * S;
-        let faults = faults.into_iter().map(|(gap_ms, (kind, node, cache, len_ms))| {
-            let from = free + gap_ms * MS;
-            let to = if kind == FaultKind::Flush { from } else { from + len_ms * MS };
-            free = to + FAULT_GAP;
-            Fault { from, to, kind, node: node % nodes, cache }
-        });
-        let faults: Vec<_> = faults.collect();
-        let end = at.max(free) + lease_s * S + 5 * S;
+    let handovers = prop::collection::vec(handover(), 0..4);
+    (shape, phones, faults, handovers).prop_map(|(shape, phones, faults, handovers)| {
+        let (seed, nodes, shared, lease_s) = shape;
+        let faults = lay_out(faults, nodes);
+        let mut phones = place(phones, &faults, nodes, shared);
+        phones.extend(handovers.iter().flat_map(|h| h.acts(&faults, nodes)));
+        phones.sort_by_key(|(at, _)| *at);
+        let last_act = phones.last().map_or(0, |(at, _)| *at);
+        let last_fault = faults.last().map_or(0, |f| f.to);
+        let end = last_act.max(last_fault) + (lease_s + 8) * S;
         Script { seed, nodes, shared, lease_s, phones, faults, end }
     })
 }
 
+/// One fault after the other, each with time to heal.
+fn lay_out(faults: Vec<(u64, AnyFault)>, nodes: usize) -> Vec<Fault> {
+    let mut free = 10 * S;
+    let faults = faults.into_iter().map(|(gap_ms, (kind, node, cache, len_ms))| {
+        let from = free + gap_ms * MS;
+        let to = if kind == FaultKind::Flush { from } else { from + len_ms * MS };
+        free = to + FAULT_GAP;
+        Fault { from, to, kind, node: node % nodes, cache }
+    });
+    faults.collect()
+}
+
+/// Much of what phones do is done shortly before a fault begins, or before or after it ends.
+fn place(
+    acts: Vec<(u64, When, PhoneAct)>,
+    faults: &[Fault],
+    nodes: usize,
+    shared: bool,
+) -> Vec<(Us, PhoneAct)> {
+    let mut last = 0;
+    let acts = acts.into_iter().map(|(gap_ms, when, act)| {
+        let act = act.at_nodes(nodes, shared);
+        let fault = faults.get(gap_ms as usize % faults.len().max(1));
+        let at = match (when, fault) {
+            (When::BeforeItBegins, Some(fault)) => fault.from.checked_sub(gap_ms * MS / 4),
+            (When::NearItsEnd, Some(fault)) => (fault.to + 2 * S).checked_sub(gap_ms * MS / 2),
+            (When::AnyTime, _) | (_, None) => None,
+        };
+        last = at.unwrap_or(last + gap_ms * MS);
+        (last, act)
+    });
+    acts.collect()
+}
+
+/// A phone that has been at one node for long and moves to another just before a fault: this is
+/// when two nodes have it in their tables.
+#[derive(Clone, Copy, Debug)]
+struct Handover {
+    fault: usize,
+    phone: usize,
+    node: usize,
+    before_ms: u64,
+}
+
+fn handover() -> impl Strategy<Value = Handover> {
+    (0..6_usize, 0..PHONES, 0..6_usize, 0..5_000_u64)
+        .prop_map(|(fault, phone, node, before_ms)| Handover { fault, phone, node, before_ms })
+}
+
+impl Handover {
+    fn acts(&self, faults: &[Fault], nodes: usize) -> Vec<(Us, PhoneAct)> {
+        let Some(fault) = faults.get(self.fault % faults.len().max(1)) else { return Vec::new() };
+        let (phone, expires_s, farewell) = (self.phone, 600, false);
+        let (from, to) = (self.node % nodes, (self.node + 1) % nodes);
+        let times = [(FAULT_GAP + 4 * S, from), (self.before_ms * MS, to)];
+        let acts = times.map(|(before, node)| {
+            let act = PhoneAct::Move { phone, node, expires_s, farewell };
+            (fault.from.saturating_sub(before), act)
+        });
+        acts.to_vec()
+    }
+}
+
+/// When a phone does something: with regard to some fault, or to what was done before.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    AnyTime,
+    BeforeItBegins,
+    NearItsEnd,
+}
+
+fn when() -> impl Strategy<Value = When> {
+    let all = [When::AnyTime, When::AnyTime, When::BeforeItBegins, When::NearItsEnd];
+    prop::sample::select(all.to_vec())
+}
+
 fn phone_act() -> impl Strategy<Value = PhoneAct> {
-    let expires = prop_oneof![Just(20_u64), Just(60), Just(600)];
+    let expires = prop_oneof![1 => Just(20_u64), 1 => Just(60), 3 => Just(600)];
     (0..PHONES, 0..3_usize, expires, 0..10_u8).prop_map(|(phone, node, expires_s, what)| match what
     {
-        0..6 => PhoneAct::Move { phone, node, expires_s },
+        0..6 => PhoneAct::Move { phone, node, expires_s, farewell: what < 2 },
         6..8 => PhoneAct::Also { phone, node, expires_s },
         8 => PhoneAct::Leave { phone },
         _ => PhoneAct::Vanish { phone },
     })
 }
 
-fn fault() -> impl Strategy<Value = (FaultKind, usize, usize, u64)> {
+/// Kind, node, cache server and length in milliseconds.
+type AnyFault = (FaultKind, usize, usize, u64);
+
+fn fault() -> impl Strategy<Value = AnyFault> {
     use FaultKind::{
         AnswersLost, CacheCrash, CutAll, CutOne, Flush, Freeze, NodeCrash, NodeStop, Reboot,
     };
@@ -155,12 +228,12 @@ fn fault() -> impl Strategy<Value = (FaultKind, usize, usize, u64)> {
 impl PhoneAct {
     fn at_nodes(self, nodes: usize, shared: bool) -> Self {
         match self {
-            Self::Move { phone, node, expires_s } => {
-                Self::Move { phone, node: node % nodes, expires_s }
+            Self::Move { phone, node, expires_s, farewell } => {
+                Self::Move { phone, node: node % nodes, expires_s, farewell }
             }
             // With a shared prefix a phone registers in one place at a time.
             Self::Also { phone, node, expires_s } if shared => {
-                Self::Move { phone, node: node % nodes, expires_s }
+                Self::Move { phone, node: node % nodes, expires_s, farewell: false }
             }
             Self::Also { phone, node, expires_s } => {
                 Self::Also { phone, node: node % nodes, expires_s }

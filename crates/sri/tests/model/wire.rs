@@ -2,6 +2,8 @@
 //! the guarded write of a claim, the marker. This is the shell that `univar` is in the product;
 //! here single rules of it can be switched off.
 
+use std::time::Duration;
+
 use sri::{Claim, Kind, Outcome};
 use univar::epoch::{Action, EpochId, Marker};
 
@@ -40,10 +42,21 @@ pub(crate) struct Task {
 
 #[derive(Clone, Debug)]
 enum Job {
-    Claim { claim: Claim, kind: Kind, looked: bool, rounds: u32 },
+    Claim(ClaimJob),
     Probe(Probe),
     Read { op: usize },
     Write { op: usize },
+}
+
+#[derive(Clone, Debug)]
+struct ClaimJob {
+    claim: Claim,
+    /// What is done; with a rule switched off, not what the claim says.
+    kind: Kind,
+    looked: bool,
+    rounds: u32,
+    /// For which content this node had published when the claim was sent.
+    published: Option<EpochId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +84,7 @@ impl World {
         task.step += 1;
         task.replies = vec![None; commands.len()];
         let claim = match &task.job {
-            Job::Claim { kind, .. } => Some(*kind),
+            Job::Claim(job) => Some(job.kind),
             _ => None,
         };
         let (node, life, cache, step) = (task.node, task.life, task.cache, task.step);
@@ -128,9 +141,7 @@ impl World {
             return;
         }
         match job {
-            Job::Claim { claim, kind, looked, rounds } => {
-                self.claim_answered(id, (claim, kind, looked, rounds), &replies);
-            }
+            Job::Claim(job) => self.claim_answered(id, node, job, &replies),
             Job::Probe(probe) => self.probe_answered(id, (node, cache), probe, &replies),
             Job::Read { op } => {
                 self.tasks.remove(&id);
@@ -151,8 +162,8 @@ impl World {
             return;
         }
         match task.job {
-            Job::Claim { claim, kind, .. } => {
-                self.claim_ended(task.node, &claim, kind, Outcome::Unreachable);
+            Job::Claim(job) => {
+                self.claim_ended(task.node, &job.claim, job.kind, Outcome::Unreachable);
             }
             Job::Probe(_) => {
                 let link = &mut self.nodes[task.node].links[task.cache];
@@ -237,7 +248,7 @@ impl World {
 
     pub(crate) fn carry_out(&mut self, node: usize, claim: Claim) {
         let key = text(&claim.key);
-        let untold = self.nodes[node].untold.contains_key(&key);
+        let untold = self.nodes[node].untold.contains(&key);
         let kind = match claim.kind {
             Kind::Keep if self.off == Off::Renewal => {
                 return self.claim_ended(node, &claim, Kind::Keep, Outcome::Done);
@@ -248,7 +259,7 @@ impl World {
         };
         let mut claim = claim;
         if self.off == Off::Lease {
-            claim.ttl *= 3;
+            claim.ttl = Duration::from_secs(600);
         }
         let cache = cache_of(&key);
         let mut looked = true;
@@ -262,44 +273,40 @@ impl World {
                 vec![get(&key), get(MARKER)]
             }
         };
-        self.open(node, cache, Job::Claim { claim, kind, looked, rounds: 0 }, commands);
+        let published = self.nodes[node].links[cache].published;
+        let job = ClaimJob { claim, kind, looked, rounds: 0, published };
+        self.open(node, cache, Job::Claim(job), commands);
     }
 
-    fn claim_answered(
-        &mut self,
-        id: u64,
-        (claim, kind, looked, rounds): (Claim, Kind, bool, u32),
-        replies: &[Reply],
-    ) {
-        let Some(task) = self.tasks.get(&id) else { return };
-        let (node, cache) = (task.node, task.cache);
-        let next = if looked {
+    fn claim_answered(&mut self, id: u64, node: usize, mut job: ClaimJob, replies: &[Reply]) {
+        let next = if job.looked {
             match replies[0] {
-                Reply::Refused if rounds + 1 < ROUNDS_MAX => {
-                    Next::Send(vec![get(&text(&claim.key)), get(MARKER)], rounds + 1)
+                Reply::Refused if job.rounds + 1 < ROUNDS_MAX => {
+                    job.rounds += 1;
+                    Next::Send(vec![get(&text(&job.claim.key)), get(MARKER)])
                 }
                 Reply::Refused => Next::End(Outcome::Unreachable),
                 _ => Next::End(Outcome::Done),
             }
         } else {
-            let published = self.nodes[node].links[cache].published;
-            // What is absent is added only to content that this node knows and has published for:
+            // What is absent is added only to content for which this node had published before:
             // else a node that a phone has left could be the first after a loss.
-            let fills = self.off == Off::GapsNeedTheMarker
-                || published.is_some() && marker_of(&replies[1]).id() == published;
-            decide(&claim, kind, &replies[0], fills, rounds)
+            let marker = marker_of(&replies[1]).id();
+            let fills =
+                self.off == Off::GapsNeedTheMarker || marker.is_some() && marker == job.published;
+            decide(&job.claim, job.kind, &replies[0], fills)
         };
         match next {
-            Next::Send(commands, rounds) => {
-                let job = Job::Claim { claim, kind, looked: !looked, rounds };
+            Next::Send(commands) => {
+                job.looked = !job.looked;
                 if let Some(task) = self.tasks.get_mut(&id) {
-                    task.job = job;
+                    task.job = Job::Claim(job);
                 }
                 self.send(id, commands);
             }
             Next::End(outcome) => {
                 self.tasks.remove(&id);
-                self.claim_ended(node, &claim, kind, outcome);
+                self.claim_ended(node, &job.claim, job.kind, outcome);
             }
         }
     }
@@ -308,7 +315,7 @@ impl World {
         let now = self.instant();
         let node = &mut self.nodes[id];
         if outcome == Outcome::Unreachable && kind == Kind::Take {
-            node.untold.insert(text(&claim.key), ());
+            node.untold.insert(text(&claim.key));
         } else {
             node.untold.remove(&text(&claim.key));
         }
@@ -378,22 +385,22 @@ impl World {
 }
 
 enum Next {
-    Send(Vec<Command>, u32),
+    Send(Vec<Command>),
     End(Outcome),
 }
 
 /// What a Keep or a Withdraw does after its look.
-fn decide(claim: &Claim, kind: Kind, found: &Reply, fills: bool, rounds: u32) -> Next {
+fn decide(claim: &Claim, kind: Kind, found: &Reply, fills: bool) -> Next {
     let cas = found.found().map(|(value, cas)| (value == text(&claim.value), cas));
     match (kind, cas) {
         (Kind::Withdraw, Some((true, cas))) => {
             let (key, guard) = (text(&claim.key), Guard::Cas(cas));
-            Next::Send(vec![Command::Delete { key, guard }], rounds)
+            Next::Send(vec![Command::Delete { key, guard }])
         }
         (Kind::Withdraw, None) => Next::End(Outcome::Done),
-        (_, Some((true, cas))) => Next::Send(vec![write(claim, Guard::Cas(cas))], rounds),
+        (_, Some((true, cas))) => Next::Send(vec![write(claim, Guard::Cas(cas))]),
         (_, Some((false, _))) => Next::End(Outcome::Foreign),
-        (_, None) if fills => Next::Send(vec![write(claim, Guard::Absent)], rounds),
+        (_, None) if fills => Next::Send(vec![write(claim, Guard::Absent)]),
         (_, None) => Next::End(Outcome::Unreachable),
     }
 }

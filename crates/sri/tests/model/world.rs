@@ -87,7 +87,7 @@ pub(crate) fn run(script: &Script, off: Off) -> History {
 impl World {
     fn plan(&mut self) {
         for node in 0..self.script.nodes {
-            self.start_probing(node);
+            self.start_probing(node, 500 * MS);
         }
         for (at, act) in self.script.phones.clone() {
             self.at(at, Event::Act(act));
@@ -175,14 +175,14 @@ impl World {
         self.nodes[id].start(id, &self.script);
         self.history.restarts.push((self.now, id));
         self.restore(id);
-        self.start_probing(id);
+        self.start_probing(id, 5 * MS);
         self.wake(id);
     }
 
-    fn start_probing(&mut self, node: usize) {
+    fn start_probing(&mut self, node: usize, within: Us) {
         let life = self.nodes[node].life;
         for cache in 0..CACHES {
-            let first = self.random(5 * MS);
+            let first = self.random(within);
             self.after(first, Event::Probe { node, life, cache });
         }
     }
