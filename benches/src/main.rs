@@ -24,13 +24,21 @@ const PAIRS: usize = 30;
 const PAIRS_MIN: usize = 5;
 
 /// What the command line says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Options {
     /// Pairs of runs for each figure.
     pairs: usize,
     /// The core that what is measured runs on, and the one of all that answers it.
     client: Core,
     servers: Core,
+    /// Only figures whose names contain this.
+    only: String,
+}
+
+impl Options {
+    fn wants(&self, figure: &str) -> bool {
+        figure.contains(&self.only)
+    }
 }
 
 /// One bench.
@@ -68,7 +76,7 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     // Before anything is pinned, us too.
     let (client, servers) = cpu::client_and_server()?;
-    let mut options = Options { pairs: PAIRS, client, servers };
+    let mut options = Options { pairs: PAIRS, client, servers, only: String::new() };
     let mut wanted: Vec<&Bench> = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -84,6 +92,10 @@ fn run() -> Result<()> {
                     _ => bail!("--pairs takes a number, {PAIRS_MIN} or more"),
                 }
             }
+            "--only" => match arguments.next() {
+                Some(part) => options.only = part,
+                None => bail!("--only takes a part of a figure's name"),
+            },
             name => match BENCHES.iter().find(|bench| bench.name == name) {
                 Some(bench) => wanted.push(bench),
                 None => bail!("no bench is called '{name}'\n\n{}", help()),
@@ -111,9 +123,10 @@ fn help() -> String {
     let list: String =
         BENCHES.iter().map(|bench| format!("  {:10} {}\n", bench.name, bench.about)).collect();
     format!(
-        "usage: ./bench [--pairs N] NAME...\n\n{list}\n\
+        "usage: ./bench [--pairs N] [--only PART] NAME...\n\n{list}\n\
          Each figure is printed as `FIGURE name value unit`: the 95 % bound, on the side that speaks\n\
          against us, of the median of N pairs of runs in ABBA order (N is {PAIRS} if nothing is said).\n\
+         --only takes those figures whose names contain PART.\n\
          docs/benchmarks.md says what each one means; the runs are kept in target/bench/NAME/.\n"
     )
 }

@@ -49,12 +49,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut bench = Bench::start(options.client, options.servers)?;
     bench.fleet.take_all((0..REFRESHED).map(register))?;
     bench.wait_published(REFRESHED)?;
-    cost::run(&mut bench, &report, options.pairs)?;
-    bench.set_side(Side::Ours)?;
-    let registered = visible::run(&mut bench, &report)?;
-    bench.fleet.take_all((registered..PHONES as usize).map(register))?;
-    bench.wait_published(PHONES as usize)?;
-    renewal::run(&mut bench, &report, options.pairs)?;
+    let mut registered = REFRESHED;
+    if options.wants("register_cpu_ratio") {
+        cost::run(&mut bench, &report, options.pairs)?;
+    }
+    if options.wants("register_visible") {
+        bench.set_side(Side::Ours)?;
+        registered = visible::run(&mut bench, &report)?;
+    }
+    if options.wants("renewal_core_share") {
+        bench.fleet.take_all((registered..PHONES as usize).map(register))?;
+        renewal::run(&mut bench, &report, options.pairs)?;
+    }
     let warnings = bench.lab.warnings()?;
     ensure!(warnings.is_empty(), "Asterisk complained: {}", warnings.join("\n"));
     println!("  runs: {}", report.folder().display());

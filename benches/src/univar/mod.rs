@@ -57,13 +57,13 @@ pub(crate) fn odbc_folder() -> String {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let report = Report::new("univar")?;
     let bench = Bench::start(&report, options.client, options.servers)?;
-    bench.syscalls(&report)?;
+    bench.syscalls(&report, options)?;
     let mut timing = Timing {
         runner: Runner::new(bench.server()?)?,
         set: bench.set.clone(),
         get: bench.get.clone(),
         report: &report,
-        pairs: options.pairs,
+        options,
     };
     bench.over_raw(&mut timing)?;
     timing.two_over_one(&bench.two)?;
@@ -188,9 +188,9 @@ impl Bench {
     }
 
     /// Counted, not timed.
-    fn syscalls(&self, report: &Report) -> Result<()> {
+    fn syscalls(&self, report: &Report, options: &Options) -> Result<()> {
         let mut runner = Runner::new(self.server()?)?;
-        for (traced, name, goal) in &self.traced {
+        for (traced, name, goal) in self.traced.iter().filter(|(_, name, _)| options.wants(name)) {
             // Connections are opened by the first look-up of all, which does not count.
             runner.nanoseconds_a_line(traced)?;
             let trace = Trace::start(self.server()?.pid()?, self.servers, report.folder(), name)?;
@@ -225,7 +225,7 @@ struct Timing<'a> {
     set: Loop,
     get: Loop,
     report: &'a Report,
-    pairs: usize,
+    options: &'a Options,
 }
 
 impl Timing<'_> {
@@ -237,10 +237,13 @@ impl Timing<'_> {
     }
 
     fn over_raw(&mut self, name: &str, goal: Goal, raw: &mut RawClient) -> Result<()> {
+        if !self.options.wants(name) {
+            return Ok(());
+        }
         let mut table = self.table(name)?;
         let get = self.get.clone();
         let count = get.rounds * LINES;
-        let pairs = Pairs::run(self.pairs, &mut table, |side| match side {
+        let pairs = Pairs::run(self.options.pairs, &mut table, |side| match side {
             Side::Ours => Ok(self.cost(&get)? / 1000.0),
             Side::Theirs => Ok(raw.nanoseconds(count)? / 1000.0),
         })?;
@@ -249,6 +252,9 @@ impl Timing<'_> {
 
     fn two_over_one(&mut self, two: &Loop) -> Result<()> {
         let name = "univar_two_over_one";
+        if !self.options.wants(name) {
+            return Ok(());
+        }
         let pairs = self.compare(name, two, &self.get.clone())?;
         let goal = Goal::AtMost(1.2);
         self.report.median(name, "ratio", goal, pairs.ours_over_theirs(), &pairs.note("us"))
@@ -256,6 +262,9 @@ impl Timing<'_> {
 
     fn faster_than(&mut self, rival: &Loop, times: f64) -> Result<()> {
         let name = format!("univar_faster_than_{}", rival.name);
+        if !self.options.wants(&name) {
+            return Ok(());
+        }
         let pairs = self.compare(&name, &self.get.clone(), rival)?;
         let goal = Goal::AtLeast(times);
         self.report.median(&name, "times", goal, pairs.theirs_over_ours(), &pairs.note("us"))
@@ -263,7 +272,7 @@ impl Timing<'_> {
 
     fn compare(&mut self, name: &str, ours: &Loop, theirs: &Loop) -> Result<Pairs> {
         let mut table = self.table(name)?;
-        Pairs::run(self.pairs, &mut table, |side| {
+        Pairs::run(self.options.pairs, &mut table, |side| {
             let what = if side == Side::Ours { ours } else { theirs };
             Ok(self.cost(what)? / 1000.0)
         })
