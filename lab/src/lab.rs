@@ -257,8 +257,9 @@ impl Lab {
     }
 }
 
-impl Drop for Lab {
-    fn drop(&mut self) {
+impl Lab {
+    /// Ends all servers and caches, as dropping it does: for who cannot drop it, because others still look at it.
+    pub fn end(&self) {
         for server in &self.servers {
             server.begin_to_end();
         }
@@ -268,5 +269,11 @@ impl Drop for Lab {
         for cache in &self.caches {
             cache.kill();
         }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.end();
     }
 }

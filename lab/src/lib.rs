@@ -21,6 +21,7 @@
 mod ami;
 mod baresip;
 mod config;
+mod dialplan;
 mod error;
 mod iax_phone;
 mod iax_release;
@@ -32,10 +33,12 @@ mod process;
 mod server;
 mod sipp;
 mod tone;
+mod voicemail;
 mod wait;
 
 pub use ami::{Ami, AmiMessage};
 pub use config::{ServerConfig, TRUNK_SECRET, phone_secret};
+pub use dialplan::Dialplan;
 pub use error::{LabError, Result};
 pub use iax_phone::IaxPhone;
 pub use lab::{Lab, LabBuilder};
@@ -44,4 +47,5 @@ pub use phone::{Phone, PhoneBuilder};
 pub use place::{DEMO_NUMBER, Place};
 pub use server::{AMI_PORT, Asterisk, IAX_PORT, SIP_PORT};
 pub use sipp::RegisterMany;
+pub use voicemail::Message;
 pub use wait::{wait_for, wait_until};

@@ -204,6 +204,13 @@ impl Asterisk {
         process::output(process::inside(self.place.root(), asterisk)?, &self.name, &self.log())
     }
 
+    /// What to type into another terminal for a console of this server.
+    #[must_use]
+    pub fn console_command(&self) -> String {
+        let root = self.place.root().display();
+        format!("sudo chroot {root} asterisk -C {} -rvvv", self.conf_inside())
+    }
+
     /// A new session with its manager interface, with all rights.
     ///
     /// # Errors
@@ -227,6 +234,25 @@ impl Asterisk {
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.place.logs().join(&self.name).join("log/full")
+    }
+
+    /// What it has logged since [`Asterisk::log_mark`] was asked.
+    ///
+    /// # Errors
+    ///
+    /// If the log cannot be read.
+    pub fn log_since(&self, mark: usize) -> Result<String> {
+        let bytes = fs::read(self.log()).at("read", self.log())?;
+        Ok(String::from_utf8_lossy(bytes.get(mark..).unwrap_or_default()).into_owned())
+    }
+
+    /// How long its log is, in bytes: for [`Asterisk::log_since`].
+    ///
+    /// # Errors
+    ///
+    /// If the log cannot be read.
+    pub fn log_mark(&self) -> Result<usize> {
+        Ok(fs::read(self.log()).at("read", self.log())?.len())
     }
 
     /// All that it has logged.
@@ -274,15 +300,20 @@ impl Asterisk {
     /// Waits until its AstDB on disk contains this text, as `registrar/contact/200`: Asterisk writes up to a
     /// second late, and a crash before that loses it.
     ///
+    /// What was removed from the database may still be found in it: ask for what has not been there before.
+    ///
     /// # Errors
     ///
     /// [`LabError::TimedOut`].
     pub fn wait_database_saved(&self, text: &str, within: Duration) -> Result<()> {
         let path = self.home.join("lib/astdb.sqlite3");
+        let journal = self.home.join("lib/astdb.sqlite3-journal");
         let what = format!("{} has '{text}' in {}", self.name, path.display());
         wait_until(&what, within, &self.log(), || {
             let bytes = fs::read(&path).at("read", &path)?;
-            Ok(bytes.windows(text.len()).any(|part| part == text.as_bytes()))
+            let found = bytes.windows(text.len()).any(|part| part == text.as_bytes());
+            // As long as there is a journal, SQLite takes back after a crash what it has written.
+            Ok(found && !journal.exists())
         })
     }
 

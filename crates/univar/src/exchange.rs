@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use memcache_proto::{FlagBuf, Flags, Key, Request, Response, SetMode};
 
-use crate::epoch::{MARKER_KEY, Marker};
+use crate::epoch::{EpochId, MARKER_KEY, Marker};
 use crate::talk::{Heard, Talk, TalkError};
 use crate::{ENVELOPE_MAGIC, Invalid, Name, Op, Outcome, VALUE_MAX_BYTES};
 
@@ -42,7 +42,11 @@ pub(crate) struct Exchange<'a> {
     asked: VecDeque<Turn<'a>>,
     /// Slots of this batch's misses, to be judged by the marker.
     misses: Vec<usize>,
+    /// This batch's Keeps that found nothing, to be judged likewise.
+    gaps: Vec<Turn<'a>>,
     marker: Option<Marker>,
+    /// The epoch for which this node has published what it holds.
+    known: Option<EpochId>,
     unix_now_s: u64,
     flags: FlagBuf,
 }
@@ -69,14 +73,16 @@ enum Step {
 
 impl<'a> Exchange<'a> {
     /// An exchange without operations. `unix_now_s` is for times to live that memcached would
-    /// read as a date.
-    pub(crate) fn new(unix_now_s: u64) -> Self {
+    /// read as a date; `known` is the epoch that the last probe found: only there a Keep fills gaps.
+    pub(crate) fn new(unix_now_s: u64, known: Option<EpochId>) -> Self {
         Self {
             outcomes: Vec::new(),
             todo: VecDeque::new(),
             asked: VecDeque::new(),
             misses: Vec::new(),
+            gaps: Vec::new(),
             marker: None,
+            known,
             unix_now_s,
             flags: FlagBuf::new(),
         }
@@ -159,6 +165,7 @@ impl<'a> Exchange<'a> {
         match verdict.ok_or(TalkError::Unexpected)? {
             Verdict::Is(outcome) => self.outcomes[turn.slot] = outcome,
             Verdict::Missed => self.misses.push(turn.slot),
+            Verdict::Gap => self.gaps.push(turn),
             Verdict::Go(step) => self.todo.push_front(Turn { step, ..turn }),
             Verdict::LookAgain if turn.round < ROUNDS_MAX => {
                 self.todo.push_front(Turn { step: Step::First, round: turn.round + 1, ..turn });
@@ -169,8 +176,17 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Takes the marker, which judges the batch's misses.
+    /// Takes the marker, which judges the batch's misses and gaps.
+    ///
+    /// In an epoch for which this node has not published yet, a gap may be another's: it stays
+    /// Unreachable until the probe has seen to it (`docs/consistency.md`, "Gaps").
     fn judge(&mut self, marker: Marker) {
+        let published = marker.id().is_some() && marker.id() == self.known;
+        while let Some(turn) = self.gaps.pop() {
+            if published {
+                self.todo.push_front(Turn { step: Step::Add, ..turn });
+            }
+        }
         if marker.a_miss_counts() {
             for &slot in &self.misses {
                 self.outcomes[slot] = Outcome::Missing;
@@ -243,6 +259,8 @@ enum Verdict {
     Is(Outcome),
     /// Not there; whether that counts is for the marker to say.
     Missed,
+    /// Not there to be kept; whether it may be filled is for the marker to say.
+    Gap,
     Go(Step),
     /// Somebody wrote between looking and writing.
     LookAgain,
@@ -273,7 +291,7 @@ fn first_verdict(op: &Op<'_>, response: &Response<'_>) -> Option<Verdict> {
         (Op::Keep { .. } | Op::Withdraw { .. }, Response::Value { .. }) => {
             Verdict::Is(Outcome::Foreign)
         }
-        (Op::Keep { .. }, Response::Miss { .. }) => Verdict::Go(Step::Add),
+        (Op::Keep { .. }, Response::Miss { .. }) => Verdict::Gap,
         (Op::Withdraw { .. }, Response::Miss { .. }) => Verdict::Is(Outcome::Done),
         _ => return None,
     })

@@ -225,6 +225,14 @@ impl Server {
         seen != self.known_id.load(Ordering::Relaxed) && self.alarm()
     }
 
+    /// The epoch that the last probe found, and that the I/O thread was told of.
+    pub(crate) fn known_epoch(&self) -> Option<EpochId> {
+        match self.known_id.load(Ordering::Relaxed) {
+            0 | NO_ID => None,
+            id => Some(EpochId::new(id)),
+        }
+    }
+
     /// Once per look of the I/O thread, so that thousands of calls wake it once.
     fn alarm(&self) -> bool {
         !self.alarmed.swap(true, Ordering::Relaxed)

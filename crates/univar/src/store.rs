@@ -189,7 +189,9 @@ impl Store {
             let limit = self.sections[section].deadline;
             let same = |share: &Share<'_>| share.limit == limit && share.server == server;
             let at = shares.iter().position(same).unwrap_or_else(|| {
-                shares.push(Share::new(limit, server, unix_now_s));
+                let known = self.servers[server].known_epoch();
+                let exchange = Exchange::new(unix_now_s, known);
+                shares.push(Share { limit, server, exchange, gets: 0, sets: 0 });
                 shares.len() - 1
             });
             shares[at].push(*op);
@@ -279,10 +281,6 @@ struct Share<'o> {
 }
 
 impl<'o> Share<'o> {
-    fn new(limit: Duration, server: usize, unix_now_s: u64) -> Self {
-        Self { limit, server, exchange: Exchange::new(unix_now_s), gets: 0, sets: 0 }
-    }
-
     fn push(&mut self, op: Op<'o>) {
         match op {
             Op::Get { .. } => self.gets += 1,

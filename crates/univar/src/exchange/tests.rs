@@ -8,6 +8,8 @@ const READY: &[u8] = b"VA 18 ktandem:epoch\r\nR 0123456789abcdef\r\n";
 const HEALING: &[u8] = b"VA 18 ktandem:epoch\r\nH 0123456789abcdef\r\n";
 const ABSENT: &[u8] = b"EN ktandem:epoch\r\n";
 const MARKER: &str = "mg tandem:epoch k v\r\n";
+/// The identifier in both.
+const KNOWN: u64 = 0x0123_4567_89ab_cdef;
 const LEASE: Duration = Duration::from_millis(61_500);
 
 fn name() -> Name {
@@ -20,7 +22,7 @@ fn keep(name: &Name) -> Op<'_> {
 
 /// Runs `op`: each pair is what must be asked (without the marker) and what is answered.
 fn outcome_of(op: Op<'_>, dialogue: &[(&str, &[u8])], marker: &[u8]) -> Outcome {
-    let mut exchange = Exchange::new(1_700_000_000);
+    let mut exchange = Exchange::new(1_700_000_000, Some(EpochId::new(KNOWN)));
     exchange.push(op);
     for (question, answer) in dialogue {
         let mut out = Vec::new();
@@ -93,7 +95,18 @@ fn keep_adds_where_nothing_is() {
         ("mg PEER_200 v c\r\n", &b"EN\r\n"[..]),
         ("ms PEER_200 7 ME T62\r\nserverA\r\n", b"HD\r\n"),
     ];
-    assert_eq!(outcome_of(keep(&name), &dialogue, ABSENT), Outcome::Done);
+    assert_eq!(outcome_of(keep(&name), &dialogue, READY), Outcome::Done);
+    assert_eq!(outcome_of(keep(&name), &dialogue, HEALING), Outcome::Done);
+}
+
+#[test]
+fn keep_fills_no_gap_in_an_epoch_that_this_node_has_not_published_for() {
+    let name = name();
+    let look = [("mg PEER_200 v c\r\n", &b"EN\r\n"[..])];
+    let another = b"VA 18 ktandem:epoch\r\nR 00000000000000ff\r\n";
+    for marker in [ABSENT, another] {
+        assert_eq!(outcome_of(keep(&name), &look, marker), Outcome::Unreachable);
+    }
 }
 
 #[test]
@@ -197,7 +210,7 @@ fn answers_in_any_pieces_give_the_same_outcomes() {
     let (one, other) = (name(), Name::new("other").unwrap());
     let reply = [b"VA 9\r\nserver\r\nA\r\nEN\r\n", READY].concat();
     for cut in 0..reply.len() {
-        let mut exchange = Exchange::new(0);
+        let mut exchange = Exchange::new(0, None);
         exchange.push(Op::Get { name: &one });
         exchange.push(Op::Get { name: &other });
         exchange.ask(&mut Vec::new());
@@ -214,12 +227,12 @@ fn answers_in_any_pieces_give_the_same_outcomes() {
 fn an_answer_to_another_question_is_an_error() {
     let name = name();
     for reply in [&b"HD\r\n"[..], b"NS\r\n", b"MN\r\n", b"CLIENT_ERROR x\r\n", b"ERROR\r\n"] {
-        let mut exchange = Exchange::new(0);
+        let mut exchange = Exchange::new(0, None);
         exchange.push(Op::Get { name: &name });
         exchange.ask(&mut Vec::new());
         assert_eq!(exchange.hear(reply, Instant::now()), Err(TalkError::Unexpected));
     }
-    let mut exchange = Exchange::new(0);
+    let mut exchange = Exchange::new(0, None);
     exchange.push(Op::Get { name: &name });
     exchange.ask(&mut Vec::new());
     let shifted = b"EN\r\nVA 18\r\nR 0123456789abcdef\r\n";
@@ -230,7 +243,7 @@ fn an_answer_to_another_question_is_an_error() {
 #[test]
 fn a_large_batch_is_asked_in_parts_and_each_has_its_marker() {
     let names: Vec<Name> = (0..2500).map(|n| Name::new(format!("n{n}")).unwrap()).collect();
-    let mut exchange = Exchange::new(0);
+    let mut exchange = Exchange::new(0, None);
     names.iter().for_each(|name| exchange.push(Op::Get { name }));
     for part in [1000, 1000, 500] {
         let mut out = Vec::new();
@@ -245,7 +258,7 @@ fn a_large_batch_is_asked_in_parts_and_each_has_its_marker() {
 #[test]
 fn what_was_asked_on_a_dead_connection_is_asked_again_in_the_same_order() {
     let (one, other) = (name(), Name::new("other").unwrap());
-    let mut exchange = Exchange::new(0);
+    let mut exchange = Exchange::new(0, None);
     exchange.push(Op::Get { name: &one });
     exchange.push(Op::Delete { name: &other });
     let (mut first, mut second) = (Vec::new(), Vec::new());
@@ -278,7 +291,7 @@ proptest! {
             _ => Op::Withdraw { name: &name, value },
         };
         let reply = words.iter().map(|&word| parts[word]).collect::<Vec<_>>().concat();
-        let mut exchange = Exchange::new(0);
+        let mut exchange = Exchange::new(0, None);
         exchange.push(op);
         exchange.ask(&mut Vec::new());
         let (mut at, mut end) = (0, 0);

@@ -1,0 +1,100 @@
+//! What people may try when the story is over: a few words typed here, or a server's own console.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::thread;
+
+use anyhow::{Result, bail};
+use tandem_lab::{Asterisk, LabError};
+
+use crate::scene::{HOUR, SOON, Scene};
+
+const HELP: &str = "\
+Things to try, here:
+
+  b univar PEERA_200                 any command on the console of a, b or gateway
+  gateway universal show servers     how the caches are, seen from there
+  dial 200                           phone 300 calls through the gateway: 200, 201, *200 ...
+  hangup                             300 hangs up
+  register 200 a                     phone 200 registers on a or b (unregister 200 a: leaves)
+  kill a                             SIGKILL to a, b, gateway, cache1 or cache2 (start a: comes back)
+  help, quit";
+
+/// Reads and does what is typed until it is `quit`. Where nobody can type, it stays up.
+pub(crate) fn run(scene: &mut Scene<'_>) -> Result<()> {
+    println!("\n{HELP}\n\nIn another terminal, a server's own console:\n");
+    for server in scene.lab.servers() {
+        println!("  {:<8} {}", server.name(), server.console_command());
+    }
+    println!("\nCtrl-C ends everything.");
+    let input = io::stdin();
+    let typed = input.is_terminal();
+    for line in input.lock().lines() {
+        let line = line?;
+        match obey(scene, line.trim()) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) => println!("{error:#}"),
+        }
+        ask();
+    }
+    while !typed {
+        // The end comes by a signal.
+        thread::park();
+    }
+    Ok(())
+}
+
+fn ask() {
+    print!("> ");
+    // A prompt that is not seen does no harm.
+    let _seen = io::stdout().flush();
+}
+
+/// Does what a line says; false is the end.
+fn obey(scene: &Scene<'_>, line: &str) -> Result<bool> {
+    let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+    match (verb, rest.trim()) {
+        ("", _) => {}
+        ("quit" | "exit", _) => return Ok(false),
+        ("help" | "?", _) => println!("{HELP}"),
+        ("dial", number) => dial(scene, number)?,
+        ("hangup", _) => scene.caller.hang_up()?,
+        ("register", what) => scene.desk.register_at(desk_at(scene, what)?, HOUR)?,
+        ("unregister", what) => scene.desk.unregister_at(desk_at(scene, what)?)?,
+        ("kill", "cache1") => scene.lab.cache(1).kill(),
+        ("kill", "cache2") => scene.lab.cache(2).kill(),
+        ("kill", name) => server(scene, name)?.kill(),
+        ("start", "cache1") => scene.lab.cache(1).start()?,
+        ("start", "cache2") => scene.lab.cache(2).start()?,
+        ("start", name) => server(scene, name)?.start()?,
+        (name, command) => print!("{}", server(scene, name)?.cli(command)?),
+    }
+    Ok(true)
+}
+
+fn dial(scene: &Scene<'_>, number: &str) -> Result<()> {
+    let gateway = scene.lab.gateway();
+    let mark = gateway.log_mark()?;
+    scene.caller.dial(gateway, number)?;
+    let outcome = scene.caller.wait_established(SOON);
+    scene.say.calls_since(gateway, mark)?;
+    match outcome {
+        Ok(()) => println!("answered; 'hangup' ends it"),
+        Err(LabError::Refused { answer, .. }) => println!("turned away: {answer}"),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+fn server<'lab>(scene: &Scene<'lab>, name: &str) -> Result<&'lab Asterisk> {
+    let found = scene.lab.servers().iter().find(|server| server.name().eq_ignore_ascii_case(name));
+    found.ok_or_else(|| anyhow::anyhow!("'{name}'? try help"))
+}
+
+/// The server of "200 a".
+fn desk_at<'lab>(scene: &Scene<'lab>, what: &str) -> Result<&'lab Asterisk> {
+    match what.split_once(' ') {
+        Some((number, name)) if number == scene.desk.number() => server(scene, name.trim()),
+        _ => bail!("only 200 can be moved, as in: register 200 a"),
+    }
+}
