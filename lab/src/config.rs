@@ -61,6 +61,8 @@ pub struct ServerConfig {
     /// An `app_universal.so` to copy beside Debian's modules, and its XML help.
     pub(crate) module: Option<PathBuf>,
     pub(crate) documentation: Option<PathBuf>,
+    /// Whether its manager interface is on.
+    pub(crate) has_manager: bool,
 }
 
 impl ServerConfig {
@@ -68,7 +70,14 @@ impl ServerConfig {
     #[must_use]
     pub fn bare(name: &str, host: u8) -> Self {
         let files = COMMON.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
-        Self { name: name.to_owned(), host, files, module: None, documentation: None }
+        Self {
+            name: name.to_owned(),
+            host,
+            files,
+            module: None,
+            documentation: None,
+            has_manager: true,
+        }
     }
 
     /// Server A or B of the default lab: phones 200 to 209 may register by SIP, 201 to 209 by IAX2, and calls
@@ -204,6 +213,14 @@ impl ServerConfig {
             "\n[tandem]\ntype = user\nsecret = @TRUNK_SECRET@\ncontext = from-tandem\n\
              requirecalltoken = no\ndisallow = all\nallow = ulaw\n",
         )
+    }
+
+    /// With no manager interface, and so without the events that Asterisk makes for it; [`crate::Asterisk::ami`]
+    /// fails then.
+    #[must_use]
+    pub fn without_manager(mut self) -> Self {
+        self.has_manager = false;
+        self.file("manager.conf", "[general]\nenabled = no\n")
     }
 
     /// Loads one more of Asterisk's modules, as "res_agi".

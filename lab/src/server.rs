@@ -48,6 +48,7 @@ pub struct Asterisk {
     name: String,
     address: Ipv4Addr,
     home: PathBuf,
+    has_manager: bool,
     process: Mutex<Option<Process>>,
 }
 
@@ -60,6 +61,7 @@ impl Asterisk {
             name: config.name.clone(),
             address: place.address(config.host),
             home,
+            has_manager: config.has_manager,
             process: Mutex::new(None),
         };
         for folder in FOLDERS {
@@ -111,6 +113,11 @@ impl Asterisk {
         let what = format!("{} is fully booted", self.name);
         wait_until(&what, BOOT_WITHIN, &self.log(), || {
             process.must_run()?;
+            if !self.has_manager {
+                return Ok(self
+                    .console("core show uptime")
+                    .is_ok_and(|said| said.contains("System uptime")));
+            }
             let Ok(ami) = self.ami() else { return Ok(false) };
             ami.wait_event(&what, BOOT_WITHIN, |event| event.is_event("FullyBooted"))?;
             Ok(true)
@@ -187,6 +194,11 @@ impl Asterisk {
     /// [`LabError::NotRunning`], or [`LabError::Refused`] if the console does not answer.
     pub fn cli(&self, command: &str) -> Result<String> {
         self.pid()?;
+        self.console(command)
+    }
+
+    /// As [`Asterisk::cli`], while it starts too.
+    fn console(&self, command: &str) -> Result<String> {
         let mut asterisk = Command::new("/usr/sbin/asterisk");
         asterisk.args(["-C", &self.conf_inside(), "-rx", command]);
         process::output(process::inside(self.place.root(), asterisk)?, &self.name, &self.log())

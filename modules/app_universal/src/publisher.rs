@@ -16,7 +16,7 @@ use univar::{Event, EventKind, Name, Op, Outcome, epoch::PROBE_INTERVAL};
 
 use crate::{
     drivers,
-    shared::{Current, Shared},
+    shared::{Current, GATHER, Shared},
 };
 
 /// The most claims in one batch.
@@ -111,7 +111,8 @@ impl<'a> Rounds<'a> {
     fn wake_at(&self) -> Instant {
         let claim = self.shared.registrar().poll_timeout();
         let fixed = self.next_probe.min(self.next_sync);
-        claim.map_or(fixed, |claim| claim.min(fixed))
+        // Renewals are gathered; what cannot wait rings the bell.
+        claim.map_or(fixed, |claim| claim.max(Instant::now() + GATHER).min(fixed))
     }
 
     /// Asks every cache server for its marker, and publishes again where content was lost.

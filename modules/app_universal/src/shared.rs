@@ -61,6 +61,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How long what can wait is gathered, so that it goes to the cache servers in one batch: a round
+/// trip costs the processor as much as twenty records in it.
+pub(crate) const GATHER: Duration = Duration::from_millis(50);
+
 /// How the publisher is woken.
 #[derive(Default)]
 pub(crate) struct Bell {
@@ -75,6 +79,8 @@ pub(crate) struct Bell {
 pub(crate) struct Calls {
     /// The registrar has something new.
     pub(crate) registrations: bool,
+    /// The first registration that was refreshed and has not been looked at.
+    pub(crate) refreshed_at: Option<Instant>,
     /// A cache server behaved oddly: probe now.
     pub(crate) servers: bool,
     /// The module is unloaded.
@@ -91,6 +97,17 @@ impl Bell {
     /// A registration changed.
     pub(crate) fn registrations(&self) {
         self.ring(|calls| &mut calls.registrations);
+    }
+
+    /// A registration was refreshed: its record is there, so [`GATHER`] later is soon enough.
+    pub(crate) fn refreshes(&self) {
+        let mut calls = lock(&self.calls);
+        let was_quiet = !calls.any() && calls.refreshed_at.is_none();
+        calls.refreshed_at.get_or_insert_with(Instant::now);
+        drop(calls);
+        if was_quiet {
+            self.rung.notify_one();
+        }
     }
 
     /// A cache server wants to be looked at.
@@ -113,11 +130,13 @@ impl Bell {
         }
     }
 
-    /// Waits until somebody rings, at most until `until`; `stop` stays set.
+    /// Waits until somebody rings, or refreshes are gathered, at most until `until`; `stop` stays
+    /// set.
     pub(crate) fn wait(&self, until: Instant) -> Calls {
         let mut calls = lock(&self.calls);
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let gathered = calls.refreshed_at.map_or(until, |at| until.min(at + GATHER));
+            let left = gathered.saturating_duration_since(Instant::now());
             if calls.any() || left == Duration::ZERO {
                 let answer = *calls;
                 *calls = Calls { stop: answer.stop, ..Calls::default() };

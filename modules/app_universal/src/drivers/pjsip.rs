@@ -90,7 +90,10 @@ fn report(shared: &Shared, event: &Event<'_>) {
         }
         Event::Loaded => return,
     }
-    shared.bell.registrations();
+    match event {
+        Event::Updated(_) => shared.bell.refreshes(),
+        _ => shared.bell.registrations(),
+    }
 }
 
 /// Endpoint, contact and end; `None` for a contact of another server in a shared database.

@@ -1,0 +1,147 @@
+//! Counting what one GetUniVar asks of the kernel: `strace -f` on a real Asterisk while one channel runs the loop.
+//!
+//! Every system call of the channel's thread on a socket to a cache server counts, whatever it is: a write, a
+//! wait, a read, a `poll` that names the socket. What other threads do (the module's own probes) does not.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::child::Running;
+use crate::cpu::Core;
+
+/// How long strace may take to attach.
+const ATTACH_WITHIN: Duration = Duration::from_secs(20);
+/// How long it may take to let go and write the rest.
+const DETACH_WITHIN: Duration = Duration::from_secs(20);
+
+/// A running strace.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    strace: Running,
+    text: std::path::PathBuf,
+}
+
+/// What was counted.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Counted {
+    /// Calls on sockets to cache servers, by name.
+    pub(crate) calls: BTreeMap<String, usize>,
+    /// How many commands of GetUniVar were seen.
+    pub(crate) commands: usize,
+}
+
+impl Trace {
+    /// Attaches to all threads of process `pid`.
+    ///
+    /// # Errors
+    ///
+    /// If strace is not installed or may not attach.
+    pub(crate) fn start(pid: u32, core: Core, folder: &Path, name: &str) -> Result<Self> {
+        let (text, log) =
+            (folder.join(format!("{name}.strace")), folder.join(format!("{name}.log")));
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-yy", "-s", "300", "-e", "trace=network,desc", "-p", &pid.to_string()]);
+        strace.arg("-o").arg(&text);
+        let mut strace = Running::start(strace, core, libc::SIGINT, &log)?;
+        strace.wait_ready(ATTACH_WITHIN, || {
+            fs::read_to_string(&log).is_ok_and(|said| said.contains(" attached"))
+        })?;
+        Ok(Self { strace, text })
+    }
+
+    /// Lets go, and counts the calls of the thread that asked for `key`, from its first to its last command.
+    ///
+    /// # Errors
+    ///
+    /// If nobody asked for it.
+    pub(crate) fn count(mut self, key: &str, cache_port: u16) -> Result<Counted> {
+        self.strace.signal(libc::SIGINT);
+        self.strace.wait_end(DETACH_WITHIN)?;
+        let bytes =
+            fs::read(&self.text).with_context(|| format!("read {}", self.text.display()))?;
+        count(&String::from_utf8_lossy(&bytes), key, cache_port)
+    }
+}
+
+/// Lines are `TID NAME(ARGUMENTS) = RESULT`; one that was cut in two by another thread ends in
+/// `<unfinished ...>`, and its second half begins with `<...`.
+fn count(text: &str, key: &str, cache_port: u16) -> Result<Counted> {
+    let marker = format!("mg {key} ");
+    let asks = |line: &str| line.contains(&marker);
+    let thread =
+        text.lines().find(|line| asks(line)).and_then(|line| line.split_whitespace().next());
+    let thread = thread.with_context(|| format!("no thread asked for {key}"))?;
+    let own: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(thread)?.strip_prefix(' '))
+        .map(str::trim_start)
+        .filter(|line| !line.starts_with("<...") && !line.starts_with(['+', '-']))
+        .collect();
+    let first = own.iter().position(|line| asks(line)).unwrap_or(0);
+    let last = own.iter().rposition(|line| asks(line)).unwrap_or(0);
+    ensure!(first < last, "only one command was seen");
+    // The last command is left out, for what belongs to it comes after it.
+    let window = &own[first..last];
+    let peer = format!(":{cache_port}]");
+    let mut counted = Counted { calls: BTreeMap::new(), commands: 0 };
+    for line in window.iter().filter(|line| line.contains(&peer)) {
+        let name = line.split('(').next().unwrap_or_default();
+        *counted.calls.entry(name.to_owned()).or_default() += 1;
+        counted.commands += usize::from(asks(line));
+    }
+    Ok(counted)
+}
+
+impl Counted {
+    /// Calls for each command.
+    pub(crate) fn per_command(&self) -> f64 {
+        self.calls.values().sum::<usize>() as f64 / self.commands as f64
+    }
+
+    /// "1000 sendto + 1000 recvfrom in 1000 commands".
+    pub(crate) fn note(&self) -> String {
+        let calls: Vec<_> =
+            self.calls.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        format!("{} in {} executions", calls.join(" + "), self.commands)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"100 sendto(9<TCP:[127.1.0.11:1->127.1.0.21:11211]>, "mg tandem:epoch v\r\n", 19, 0, NULL, 0) = 19
+7 read(3</x>, "", 1) = 0
+7 sendto(8<TCP:[127.1.0.11:4->127.1.0.21:11211]>, "mg KEY v\r\n", 10, 0, NULL, 0) = 10
+7 recvfrom(8<TCP:[127.1.0.11:4->127.1.0.21:11211]>,  <unfinished ...>
+100 recvfrom(9<TCP:[127.1.0.11:1->127.1.0.21:11211]>, "EN", 9, 0, NULL, NULL) = 2
+7 <... recvfrom resumed>"VA 1\r\n", 9, 0, NULL, NULL) = 6
+7 write(5<pipe:[3]>, "x", 1) = 1
+7 sendto(8<TCP:[127.1.0.11:4->127.1.0.21:11211]>, "mg KEY v\r\n", 10, 0, NULL, 0) = 10
+7 recvfrom(8<TCP:[127.1.0.11:4->127.1.0.21:11211]>, "VA 1", 9, 0, NULL, NULL) = 4
+"#;
+
+    #[test]
+    fn only_the_asking_threads_calls_on_cache_sockets_count_and_a_cut_line_counts_once() {
+        let counted = count(TEXT, "KEY", 11211).unwrap();
+        assert_eq!(counted.per_command(), 2.0);
+        assert_eq!(counted.note(), "1 recvfrom + 1 sendto in 1 executions");
+    }
+
+    #[test]
+    fn a_poll_that_names_the_socket_counts() {
+        let poll = "7 poll([{fd=8<TCP:[127.1.0.11:4->127.1.0.21:11211]>, events=POLLIN}], 1, 50) = 1\n7 recvfrom";
+        let counted = count(&TEXT.replacen("7 recvfrom", poll, 1), "KEY", 11211).unwrap();
+        assert_eq!(counted.per_command(), 3.0);
+    }
+
+    #[test]
+    fn nobody_asking_is_an_error_and_no_count() {
+        assert!(count(TEXT, "OTHER", 11211).is_err());
+    }
+}
