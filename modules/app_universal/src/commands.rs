@@ -15,7 +15,7 @@ use univar::{Name, Op};
 use universal::{Status, arguments};
 
 use crate::{
-    AppUniversal, drivers, publisher,
+    AppUniversal, publisher,
     requests::{self, Answer, Refusal},
     shared::Current,
 };
@@ -213,7 +213,8 @@ impl Command for ShowStatus {
             "Registrations: {} published, {} waiting, {} owned by another server, {} not publishable",
             counts[0], counts[1], counts[2], counts[3]
         );
-        let _ = writeln!(out, "PJSIP: {}", drivers::pjsip_state(module));
+        let pjsip = if module.drivers.sees_pjsip() { "watched" } else { "not loaded" };
+        let _ = writeln!(out, "Contacts of res_pjsip: {pjsip}");
         Outcome::Success
     }
 }
@@ -347,7 +348,7 @@ impl Command for Republish {
         if !args.is_empty() {
             return Outcome::ShowUsage;
         }
-        drivers::report_all(&module.shared);
+        module.drivers.report_all();
         publisher::republish(&module.shared, &module.shared.current(), |_| true);
         module.shared.bell.registrations();
         let count = module.shared.registrar().peers().count();

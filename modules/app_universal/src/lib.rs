@@ -23,17 +23,18 @@ mod publisher;
 mod requests;
 mod shared;
 
+use drivers::Drivers;
+use publisher::{Publisher, Resolver};
 use shared::Shared;
 
 /// The module's name; its file is `app_universal.so`.
 const NAME: &CStr = c"app_universal";
 
-/// All that lives between load and unload. Fields are dropped in this order: first nobody reports
-/// registrations any more, then the publisher withdraws and ends.
+/// All that lives between load and unload.
 struct AppUniversal {
-    _drivers: drivers::Drivers,
-    publisher: publisher::Publisher,
-    _resolver: publisher::Resolver,
+    drivers: Arc<Drivers>,
+    publisher: Publisher,
+    _resolver: Resolver,
     shared: Arc<Shared>,
 }
 
@@ -52,21 +53,29 @@ impl Module for AppUniversal {
         actions::register(registry);
 
         let shared = Arc::new(configuration::load().map_err(LoadError::decline)?);
-        let publisher = publisher::Publisher::start(&shared).map_err(LoadError::decline)?;
-        let resolver = publisher::Resolver::start(&shared).map_err(LoadError::decline)?;
-        let drivers = drivers::Drivers::watch(&shared);
-        Ok(Self { _drivers: drivers, publisher, _resolver: resolver, shared })
+        let drivers = Arc::new(Drivers::watch(&shared));
+        let publisher = Publisher::start(&shared, &drivers).map_err(LoadError::decline)?;
+        let resolver = Resolver::start(&shared).map_err(LoadError::decline)?;
+        Ok(Self { drivers, publisher, _resolver: resolver, shared })
     }
 
     fn reload(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
         configuration::reload(&self.shared)?;
-        drivers::report_all(&self.shared);
+        self.drivers.report_all();
         Ok(())
     }
 
     /// Asterisk ends with us loaded: withdraw as an unload does.
     fn shutdown(&self) {
         self.publisher.withdraw();
+    }
+}
+
+/// First nobody reports registrations any more; then, as the fields are dropped, the publisher
+/// withdraws what there is, and ends.
+impl Drop for AppUniversal {
+    fn drop(&mut self) {
+        self.drivers.close();
     }
 }
 

@@ -15,7 +15,7 @@ use sri::Claim;
 use univar::{Event, EventKind, Name, Op, Outcome, epoch::PROBE_INTERVAL};
 
 use crate::{
-    drivers,
+    drivers::{Drivers, SYNC_INTERVAL_MAX},
     shared::{Current, GATHER, Shared},
 };
 
@@ -35,9 +35,9 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
-        let inside = Arc::clone(shared);
-        let thread = Thread::spawn(c"universal", move |_| Rounds::new(&inside).run())?;
+    pub(crate) fn start(shared: &Arc<Shared>, drivers: &Arc<Drivers>) -> io::Result<Self> {
+        let (inside, drivers) = (Arc::clone(shared), Arc::clone(drivers));
+        let thread = Thread::spawn(c"universal", move |_| Rounds::new(&inside, &drivers).run())?;
         Ok(Self { shared: Arc::clone(shared), _thread: thread })
     }
 
@@ -77,15 +77,16 @@ impl Resolver {
 
 /// The publisher's life, round by round.
 struct Rounds<'a> {
-    shared: &'a Arc<Shared>,
+    shared: &'a Shared,
+    drivers: &'a Drivers,
     next_probe: Instant,
     next_sync: Instant,
 }
 
 impl<'a> Rounds<'a> {
-    fn new(shared: &'a Arc<Shared>) -> Self {
+    fn new(shared: &'a Shared, drivers: &'a Drivers) -> Self {
         let now = Instant::now();
-        Self { shared, next_probe: now, next_sync: now }
+        Self { shared, drivers, next_probe: now, next_sync: now }
     }
 
     fn run(mut self) {
@@ -135,10 +136,10 @@ impl<'a> Rounds<'a> {
         if Instant::now() < self.next_sync {
             return;
         }
-        drivers::sync(self.shared);
+        self.drivers.sync();
         let published = current.settings.sections.iter().filter_map(|s| s.publish.as_ref());
         let lease = published.map(|publish| publish.lease).min();
-        self.next_sync = Instant::now() + lease.unwrap_or(drivers::SYNC_INTERVAL_MAX) / 3;
+        self.next_sync = Instant::now() + lease.unwrap_or(SYNC_INTERVAL_MAX) / 3;
     }
 }
 

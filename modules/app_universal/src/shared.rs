@@ -11,14 +11,11 @@ use sri::Registrar;
 use univar::Store;
 use universal::settings::Settings;
 
-use crate::drivers::Pjsip;
-
 /// The module's state.
 pub(crate) struct Shared {
     current: Mutex<Arc<Current>>,
     registrar: Mutex<Registrar>,
     pub(crate) bell: Arc<Bell>,
-    pub(crate) pjsip: Pjsip,
 }
 
 /// What one reading of `universal.conf` made; a reload replaces it whole.
@@ -29,12 +26,7 @@ pub(crate) struct Current {
 
 impl Shared {
     pub(crate) fn new(current: Current, registrar: Registrar, bell: Arc<Bell>) -> Self {
-        Self {
-            current: Mutex::new(Arc::new(current)),
-            registrar: Mutex::new(registrar),
-            bell,
-            pjsip: Pjsip::default(),
-        }
+        Self { current: Mutex::new(Arc::new(current)), registrar: Mutex::new(registrar), bell }
     }
 
     /// The settings and the store in force; a reload does not touch who already has them.

@@ -10,75 +10,79 @@
 //!   that a reload removed says no "Unregistered"; so the two are compared again and again.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use asterisk::stasis::Subscription;
 
-use crate::{AppUniversal, shared::Shared};
+use crate::shared::{Shared, lock};
 
 mod endpoints;
 mod pjsip;
 mod registry;
 
-pub(crate) use pjsip::Pjsip;
+use pjsip::Pjsip;
 
 /// How often the drivers that do not tell everything are compared with, where no lease asks for
 /// more.
 pub(crate) const SYNC_INTERVAL_MAX: Duration = Duration::from_secs(60);
 
-/// Watches all drivers until it is dropped. When the drop has returned, no report is under way.
+/// Watches all drivers until it is closed.
 pub(crate) struct Drivers {
     shared: Arc<Shared>,
-    _endpoints: Option<Subscription>,
+    pjsip: Pjsip,
+    endpoints: Mutex<Option<Subscription>>,
 }
 
 impl Drivers {
     /// Watches first, then reports what is there: so nothing falls between.
     pub(crate) fn watch(shared: &Arc<Shared>) -> Self {
-        let endpoints = endpoints::watch(shared);
-        shared.pjsip.attach(shared);
-        report_all(shared);
-        Self { shared: Arc::clone(shared), _endpoints: endpoints }
+        let endpoints = Mutex::new(endpoints::watch(shared));
+        let drivers = Self { shared: Arc::clone(shared), pjsip: Pjsip::default(), endpoints };
+        drivers.pjsip.attach(shared);
+        drivers.report_all();
+        drivers
     }
-}
 
-impl Drop for Drivers {
-    fn drop(&mut self) {
-        self.shared.pjsip.close();
+    /// When it returns, no report is under way, and none will be.
+    pub(crate) fn close(&self) {
+        self.pjsip.close();
+        let endpoints = lock(&self.endpoints).take();
+        // Outside the lock, for it waits for reports.
+        drop(endpoints);
     }
-}
 
-/// Compares with all drivers.
-pub(crate) fn report_all(shared: &Arc<Shared>) {
-    let asked = Instant::now();
-    if let Some(contacts) = pjsip::contacts() {
-        shared.registrar().sync(asked, pjsip::DRIVER, contacts);
-    }
-    sync_registries(shared);
-    shared.bell.registrations();
-}
-
-/// Compares with the drivers that do not tell everything. The publisher calls it.
-pub(crate) fn sync(shared: &Arc<Shared>) {
-    // res_pjsip may have been loaded after us.
-    if shared.pjsip.attach(shared) {
-        report_all(shared);
-    } else {
-        sync_registries(shared);
-    }
-}
-
-fn sync_registries(shared: &Shared) {
-    for driver in &registry::DRIVERS {
+    /// Compares with all drivers.
+    pub(crate) fn report_all(&self) {
         let asked = Instant::now();
-        let peers = driver.registered();
-        shared.registrar().sync(asked, driver.name, peers);
+        if let Some(contacts) = pjsip::contacts() {
+            self.shared.registrar().sync(asked, pjsip::DRIVER, contacts);
+        }
+        self.sync_registries();
+        self.shared.bell.registrations();
     }
-}
 
-/// For `universal show status`.
-pub(crate) fn pjsip_state(module: &AppUniversal) -> &'static str {
-    if module.shared.pjsip.is_attached() { "watched" } else { "res_pjsip is not loaded" }
+    /// Compares with the drivers that do not tell everything. The publisher calls it.
+    pub(crate) fn sync(&self) {
+        // res_pjsip may have been loaded after us.
+        if self.pjsip.attach(&self.shared) {
+            self.report_all();
+        } else {
+            self.sync_registries();
+        }
+    }
+
+    /// Whether chan_pjsip's contacts are watched.
+    pub(crate) fn sees_pjsip(&self) -> bool {
+        self.pjsip.is_attached()
+    }
+
+    fn sync_registries(&self) {
+        for driver in &registry::DRIVERS {
+            let asked = Instant::now();
+            let peers = driver.registered();
+            self.shared.registrar().sync(asked, driver.name, peers);
+        }
+    }
 }

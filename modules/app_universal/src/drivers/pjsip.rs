@@ -18,7 +18,7 @@ pub(super) const DRIVER: &str = "PJSIP";
 
 /// The watch over res_pjsip's contacts. res_pjsip may be absent, or come later.
 #[derive(Default)]
-pub(crate) struct Pjsip {
+pub(super) struct Pjsip {
     watch: Mutex<State>,
     attached: AtomicBool,
 }
@@ -37,13 +37,8 @@ impl Pjsip {
     pub(super) fn attach(&self, shared: &Arc<Shared>) -> bool {
         let mut state = lock(&self.watch);
         if let State::Detached = *state {
-            // The watch is the shared state's own, so it may not keep it alive.
-            let shared = Arc::downgrade(shared);
-            let callback = move |event: Event<'_>| {
-                if let Some(shared) = shared.upgrade() {
-                    report(&shared, &event);
-                }
-            };
+            let shared = Arc::clone(shared);
+            let callback = move |event: Event<'_>| report(&shared, &event);
             match Watch::new(c"res_pjsip", c"contact", callback) {
                 Ok(watch) => *state = State::Watching(watch),
                 Err(error) => asterisk::error!("PJSIP registrations are not seen: {error}"),
