@@ -61,7 +61,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         bench.fleet.take_all((registered..PHONES as usize).map(register))?;
         renewal::run(&mut bench, &report, options.pairs)?;
     }
-    let warnings = bench.lab.warnings()?;
+    let mut warnings = bench.lab.warnings()?;
+    // Thousands of phones that register at once, before a figure begins, fill Asterisk's queues.
+    warnings.retain(|warning| !warning.contains("taskprocessor.c: "));
     ensure!(warnings.is_empty(), "Asterisk complained: {}", warnings.join("\n"));
     println!("  runs: {}", report.folder().display());
     Ok(())

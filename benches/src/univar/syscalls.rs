@@ -54,23 +54,24 @@ impl Trace {
         Ok(Self { strace, text })
     }
 
-    /// Lets go, and counts the calls of the thread that asked for `key`, from its first to its last command.
+    /// Lets go, and counts the calls of the thread that asked for `key`, from the command after its first
+    /// `skip` to its last.
     ///
     /// # Errors
     ///
     /// If nobody asked for it.
-    pub(crate) fn count(mut self, key: &str, cache_port: u16) -> Result<Counted> {
+    pub(crate) fn count(mut self, key: &str, skip: usize, cache_port: u16) -> Result<Counted> {
         self.strace.signal(libc::SIGINT);
         self.strace.wait_end(DETACH_WITHIN)?;
         let bytes =
             fs::read(&self.text).with_context(|| format!("read {}", self.text.display()))?;
-        count(&String::from_utf8_lossy(&bytes), key, cache_port)
+        count(&String::from_utf8_lossy(&bytes), key, skip, cache_port)
     }
 }
 
 /// Lines are `TID NAME(ARGUMENTS) = RESULT`; one that was cut in two by another thread ends in
 /// `<unfinished ...>`, and its second half begins with `<...`.
-fn count(text: &str, key: &str, cache_port: u16) -> Result<Counted> {
+fn count(text: &str, key: &str, skip: usize, cache_port: u16) -> Result<Counted> {
     let marker = format!("mg {key} ");
     let asks = |line: &str| line.contains(&marker);
     let thread =
@@ -82,9 +83,10 @@ fn count(text: &str, key: &str, cache_port: u16) -> Result<Counted> {
         .map(str::trim_start)
         .filter(|line| !line.starts_with("<...") && !line.starts_with(['+', '-']))
         .collect();
-    let first = own.iter().position(|line| asks(line)).unwrap_or(0);
-    let last = own.iter().rposition(|line| asks(line)).unwrap_or(0);
-    ensure!(first < last, "only one command was seen");
+    let commands = own.iter().enumerate().filter(|(_, line)| asks(line)).map(|(at, _)| at);
+    let commands: Vec<usize> = commands.skip(skip).collect();
+    ensure!(commands.len() > 1, "only {} commands were seen", commands.len() + skip);
+    let (first, last) = (commands[0], commands[commands.len() - 1]);
     // The last command is left out, for what belongs to it comes after it.
     let window = &own[first..last];
     let peer = format!(":{cache_port}]");
@@ -128,7 +130,7 @@ mod tests {
 
     #[test]
     fn only_the_asking_threads_calls_on_cache_sockets_count_and_a_cut_line_counts_once() {
-        let counted = count(TEXT, "KEY", 11211).unwrap();
+        let counted = count(TEXT, "KEY", 0, 11211).unwrap();
         assert_eq!(counted.per_command(), 2.0);
         assert_eq!(counted.note(), "1 recvfrom + 1 sendto in 1 executions");
     }
@@ -136,12 +138,12 @@ mod tests {
     #[test]
     fn a_poll_that_names_the_socket_counts() {
         let poll = "7 poll([{fd=8<TCP:[127.1.0.11:4->127.1.0.21:11211]>, events=POLLIN}], 1, 50) = 1\n7 recvfrom";
-        let counted = count(&TEXT.replacen("7 recvfrom", poll, 1), "KEY", 11211).unwrap();
+        let counted = count(&TEXT.replacen("7 recvfrom", poll, 1), "KEY", 0, 11211).unwrap();
         assert_eq!(counted.per_command(), 3.0);
     }
 
     #[test]
     fn nobody_asking_is_an_error_and_no_count() {
-        assert!(count(TEXT, "OTHER", 11211).is_err());
+        assert!(count(TEXT, "OTHER", 0, 11211).is_err());
     }
 }
