@@ -123,6 +123,8 @@ fn ami_gets_sets_and_deletes_and_no_value_becomes_a_header() -> Result<()> {
     assert!(ami.ask(&ttl)?.value("Message").contains("whole number of seconds"));
     let bad = ami.ask(&[("Action", "UniVarGet"), ("Name", "two words")])?;
     assert_eq!(bad.value("Response"), "Error");
+    let nul = [("Action", "UniVarSet"), ("Name", "v"), ("ValueEncoded", "%00TD1x")];
+    assert!(ami.ask(&nul)?.value("Message").contains("NUL"));
     let none = ami.ask(&[("Action", "UniVarGet")])?;
     assert!(none.value("Message").contains("Name"), "{none:?}");
     let del = ami.action(&[("Action", "UniVarDel"), ("Name", "v")])?;

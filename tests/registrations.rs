@@ -193,6 +193,15 @@ fn locate_gives_a_dial_string_for_each_server_that_has_the_phone_and_says_when_i
     assert_eq!(gateway.run(&[&located("")], seen)?, "INVALID ");
     assert_eq!(gateway.run(&[&located("200,PJSIP/{exten}")], seen)?, "INVALID ");
 
+    // One bad record, whoever wrote it, hides no good one.
+    desk.unregister_at(lab.a())?;
+    gone(lab.gateway(), "PEERA_200", SOON)?;
+    for number in [1, 2] {
+        lab.cache(number).set("PEERA_200", "@bad\tidentity/", 0)?;
+    }
+    assert_eq!(gateway.run(&[&located("200")], seen)?, format!("OK {}", dial(lab.b())));
+    lab.gateway().wait_log("the record PEERA_200 cannot be used", SOON)?;
+
     lab.cache(1).kill();
     lab.cache(2).kill();
     assert_eq!(gateway.run(&[&located("200")], seen)?, "UNREACHABLE ");

@@ -131,6 +131,8 @@ fn bad_input_is_invalid_names_the_spot_and_hangs_nothing_up() -> Result<()> {
         format!("SetUniVar({long}=value)"),
         "GetUniVar()".to_owned(),
         "GetUniVar(X)".to_owned(),
+        "GetUniVar(X=a,,,,,,Y=b)".to_owned(),
+        "DelUniVar(,,,)".to_owned(),
         "GetUniVar(X=)".to_owned(),
         "GetUniVar(X=two words)".to_owned(),
         format!("GetUniVar(X={long})"),

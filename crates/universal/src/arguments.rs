@@ -85,21 +85,21 @@ pub struct Fetch<'a> {
 /// # Errors
 ///
 /// [`ArgumentError::MayBeCut`] or [`ArgumentError::Missing`] for the whole; the items have results
-/// of their own, for one bad item does not spoil the others.
+/// of their own, for one bad item does not spoil the others. A bad one comes with its error.
 pub fn get(
     data: &[u8],
-) -> Result<impl Iterator<Item = Result<Fetch<'_>, ArgumentError>>, ArgumentError> {
+) -> Result<impl Iterator<Item = Result<Fetch<'_>, (&[u8], ArgumentError)>>, ArgumentError> {
     const FORM: &str = "GetUniVar(VAR=name[,VAR2=name2...])";
     whole(data)?;
     if data.is_empty() {
         return Err(ArgumentError::Missing(FORM));
     }
     Ok(data.split(|&byte| byte == b',').map(|item| {
-        let (variable, name) =
-            split_equals(item.trim_ascii()).ok_or(ArgumentError::NoEquals(FORM))?;
+        let item = item.trim_ascii();
+        let (variable, name) = split_equals(item).ok_or((item, ArgumentError::NoEquals(FORM)))?;
         let variable = variable.trim_ascii();
         if !is_channel_variable(variable) {
-            return Err(ArgumentError::BadVariable);
+            return Err((item, ArgumentError::BadVariable));
         }
         Ok(Fetch { variable, name: name.trim_ascii() })
     }))
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     fn fetches(data: &[u8]) -> Vec<Result<Fetch<'_>, ArgumentError>> {
-        get(data).unwrap().collect()
+        get(data).unwrap().map(|item| item.map_err(|(_, error)| error)).collect()
     }
 
     #[test]

@@ -18,7 +18,8 @@ const DEFAULT_LEASE: Duration = Duration::from_secs(60);
 const LEASE_SECONDS: std::ops::RangeInclusive<u64> = 5..=86_400;
 const DEFAULT_PREFIX: &str = "PEER_";
 const MAX_PREFIX_BYTES: usize = 128;
-const MAX_IDENTITY_BYTES: usize = 1024;
+/// The longest identity.
+pub const MAX_IDENTITY_BYTES: usize = 1024;
 
 /// One section as Asterisk read it, templates already applied.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -196,6 +197,12 @@ pub enum ProblemKind {
         "'{0}' needs an identity: what other servers find in the record; write identity = @this.server/"
     )]
     NoIdentity(&'static str),
+    /// A dial template that nothing uses.
+    #[error("'dial' is for a section with prefixes=: what LOCATE() looks under")]
+    DialWithoutPrefixes,
+    /// Bytes that are no text.
+    #[error("'{0}' is not UTF-8; save the file as UTF-8")]
+    NotUtf8(String),
     /// An identity that cannot be stored.
     #[error("the identity takes at most {MAX_IDENTITY_BYTES} bytes")]
     LongIdentity,
@@ -258,6 +265,8 @@ impl<'a> Options<'a> {
             if !KNOWN.contains(&line.name.as_str()) {
                 let kind = ProblemKind::UnknownOption(line.name.clone());
                 problems.push(Problem { place, kind });
+            } else if line.value.contains(char::REPLACEMENT_CHARACTER) {
+                problems.push(Problem { place, kind: ProblemKind::NotUtf8(line.name.clone()) });
             } else if line.value.trim().is_empty() {
                 problems.push(Problem { place, kind: ProblemKind::Empty(line.name.clone()) });
             } else if let Some(earlier) = options.lines.insert(&line.name, line) {
@@ -297,6 +306,9 @@ fn section(
     };
     if let Some(other) = options.get("copies").filter(|&copies| copies != "1") {
         problems.push(options.problem("copies", ProblemKind::Copies(other.into())));
+    }
+    if options.get("dial").is_some() && options.get("prefixes").is_none() {
+        problems.push(options.problem("dial", ProblemKind::DialWithoutPrefixes));
     }
     let dial = options.get("dial").map(Template::parse).transpose().unwrap_or_else(|error| {
         problems.push(options.problem("dial", error.into()));

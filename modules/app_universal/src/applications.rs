@@ -65,21 +65,22 @@ fn delete<'a>(
     channel: &Channel<'_>,
     names: impl Iterator<Item = &'a [u8]>,
 ) -> Status {
-    let mut worst = Status::Ok;
+    let mut verdict = Verdict::of(DelUniVar::NAME);
     let mut good = Vec::new();
     for name in names {
         match Name::new(name) {
-            Ok(name) => good.push(name),
-            Err(error) => worst = invalid(DelUniVar::NAME, channel, &error.into()),
+            Ok(checked) => good.push(checked),
+            Err(error) => verdict.refuse(name, error.into()),
         }
     }
     let ops: Vec<_> = good.iter().map(|name| Op::Delete { name }).collect();
-    for outcome in current.store.run(&ops) {
-        let status = requests::changed(outcome)
-            .unwrap_or_else(|refusal| invalid(DelUniVar::NAME, channel, &refusal));
-        worst = worst.max(status);
+    for (name, outcome) in good.iter().zip(current.store.run(&ops)) {
+        match requests::changed(outcome) {
+            Ok(status) => verdict.add(status),
+            Err(refusal) => verdict.refuse(name.as_bytes(), refusal),
+        }
     }
-    worst
+    verdict.say(channel)
 }
 
 struct GetUniVar;
@@ -101,36 +102,78 @@ impl Application for GetUniVar {
 fn get<'a>(
     current: &Current,
     channel: &mut Channel<'_>,
-    items: impl Iterator<Item = Result<arguments::Fetch<'a>, ArgumentError>>,
+    items: impl Iterator<Item = Result<arguments::Fetch<'a>, (&'a [u8], ArgumentError)>>,
 ) -> Status {
-    let mut worst = Status::Ok;
+    let mut verdict = Verdict::of(GetUniVar::NAME);
     let mut wanted = Vec::new();
     for item in items {
         let fetch = match item {
             Ok(fetch) => fetch,
-            Err(error) => {
-                worst = invalid(GetUniVar::NAME, channel, &error.into());
+            Err((item, error)) => {
+                verdict.refuse(item, error.into());
                 continue;
             }
         };
         match Name::new(fetch.name) {
             Ok(name) => wanted.push((fetch.variable, name)),
             Err(error) => {
-                worst = invalid(GetUniVar::NAME, channel, &error.into());
+                verdict.refuse(fetch.name, error.into());
                 assign(channel, fetch.variable, c"");
             }
         }
     }
     let ops: Vec<_> = wanted.iter().map(|(_, name)| Op::Get { name }).collect();
     for ((variable, name), outcome) in wanted.iter().zip(current.store.run(&ops)) {
-        let (value, status) = match Answer::from_read(outcome).and_then(|a| fitting(name, a)) {
-            Ok((value, status)) => (value, status),
-            Err(refusal) => (CString::default(), invalid(GetUniVar::NAME, channel, &refusal)),
+        let value = match Answer::from_read(outcome).and_then(|answer| fitting(name, answer)) {
+            Ok((value, status)) => {
+                verdict.add(status);
+                value
+            }
+            Err(refusal) => {
+                verdict.refuse(name.as_bytes(), refusal);
+                CString::default()
+            }
         };
         assign(channel, variable, &value);
-        worst = worst.max(status);
     }
-    worst
+    verdict.say(channel)
+}
+
+/// What becomes of an application with several items: the worst status, and the first refusal, for
+/// one call makes one line in the log.
+struct Verdict {
+    application: &'static CStr,
+    worst: Status,
+    first: Option<(String, Refusal)>,
+    refused: usize,
+}
+
+impl Verdict {
+    fn of(application: &'static CStr) -> Self {
+        Self { application, worst: Status::Ok, first: None, refused: 0 }
+    }
+
+    fn add(&mut self, status: Status) {
+        self.worst = self.worst.max(status);
+    }
+
+    fn refuse(&mut self, item: &[u8], refusal: Refusal) {
+        self.add(Status::Invalid);
+        self.refused += 1;
+        self.first.get_or_insert_with(|| (String::from_utf8_lossy(item).into_owned(), refusal));
+    }
+
+    fn say(self, channel: &Channel<'_>) -> Status {
+        let Some((item, refusal)) = self.first else { return self.worst };
+        let (application, spot) = (self.application.to_string_lossy(), channel.spot());
+        match self.refused {
+            1 => asterisk::warning!("{application} at {spot}: '{item}': {refusal}"),
+            n => asterisk::warning!(
+                "{application} at {spot}: '{item}': {refusal} ({n} items are wrong)"
+            ),
+        }
+        self.worst
+    }
 }
 
 /// The value as a channel variable can hold it; empty if there is none.

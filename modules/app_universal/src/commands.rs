@@ -17,13 +17,17 @@ use universal::{Status, arguments};
 use crate::{
     AppUniversal, publisher,
     requests::{self, Answer, Refusal},
-    shared::Current,
+    shared::{Current, lock},
 };
 
 /// The most lines that `univar show` prints.
 const SHOW_LIMIT: usize = 500;
 /// The most names that tab completion offers.
 const COMPLETE_LIMIT: usize = 100;
+/// How long tab completion may wait for the names.
+const COMPLETE_DEADLINE: Duration = Duration::from_millis(100);
+/// How long they serve for the next candidate.
+const COMPLETE_AGE: Duration = Duration::from_secs(2);
 /// How long listing the names may take.
 const LIST_DEADLINE: Duration = Duration::from_millis(500);
 
@@ -157,7 +161,7 @@ fn list(current: &Current, names: &[Name], out: &mut Output) {
     for (name, outcome) in names.iter().zip(current.store.run_within(&ops, LIST_DEADLINE)) {
         // One that went away since the names were listed is not shown.
         if let Ok(Answer::Value(value)) = Answer::from_read(outcome) {
-            let _ = write!(out, "{:<40} ", name.to_string());
+            out.untrusted(format!("{:<40} ", name.to_string()).as_bytes());
             out.untrusted(&value);
             let _ = writeln!(out);
             count += 1;
@@ -380,11 +384,31 @@ fn changed(out: &mut Output, name: &CStr, result: Result<Status, Refusal>, done:
 }
 
 /// Completes the first word after a command's own with the names that there are.
+///
+/// Asterisk asks for the first candidate, the second, ... each by a call of its own, and waits for
+/// us with its list of commands locked: so the names are asked for once, and not for long.
 fn names(module: &AppUniversal, args: Args<'_>, word: &CStr) -> Vec<CString> {
     if !args.is_empty() {
         return Vec::new();
     }
+    let mut last = lock(&module.completion);
+    let fresh =
+        |last: &Completion| last.word == word.to_bytes() && last.at.elapsed() < COMPLETE_AGE;
+    if let Some(last) = last.as_ref().filter(|last| fresh(last)) {
+        return last.names.clone();
+    }
     let current = module.shared.current();
-    let found = current.store.names(word.to_bytes(), COMPLETE_LIMIT, LIST_DEADLINE);
-    found.names.into_iter().filter_map(|name| CString::new(name.as_bytes()).ok()).collect()
+    let found = current.store.names(word.to_bytes(), COMPLETE_LIMIT, COMPLETE_DEADLINE);
+    let names: Vec<_> =
+        found.names.into_iter().filter_map(|name| CString::new(name.as_bytes()).ok()).collect();
+    *last =
+        Some(Completion { word: word.to_bytes().into(), at: Instant::now(), names: names.clone() });
+    names
+}
+
+/// The names that tab completion found last.
+pub(crate) struct Completion {
+    word: Vec<u8>,
+    at: Instant,
+    names: Vec<CString>,
 }

@@ -134,14 +134,32 @@ fn locate(
     let ops: Vec<_> = places.iter().map(|(name, _)| Op::Get { name }).collect();
     let mut found = Vec::new();
     let mut worst = Status::Missing;
-    for ((_, template), outcome) in places.iter().zip(current.store.run(&ops)) {
-        match Answer::from_read(outcome)? {
-            Answer::Value(identity) => found.push(template.fill(peer, &identity)),
-            other => worst = worst.max(other.status()),
+    for ((name, template), outcome) in places.iter().zip(current.store.run(&ops)) {
+        match Answer::from_read(outcome).and_then(dialable) {
+            Ok(Answer::Value(identity)) => found.push(template.fill(peer, &identity)),
+            Ok(other) => worst = worst.max(other.status()),
+            // One bad record does not hide the good ones; but it is not "nobody has the phone".
+            Err(refusal) => {
+                asterisk::warning!("LOCATE: the record {name} cannot be used: {refusal}");
+                worst = Status::Unreachable;
+            }
         }
     }
     let status = if found.is_empty() { worst } else { Status::Ok };
     Ok((status, found.join(&b'&')))
+}
+
+/// An identity that can stand in a dial string.
+fn dialable(answer: Answer) -> Result<Answer, Refusal> {
+    match &answer {
+        Answer::Value(identity) if !universal::header::is_plain(identity) => {
+            Err(Refusal::NotDialable)
+        }
+        Answer::Value(identity) if identity.len() > universal::settings::MAX_IDENTITY_BYTES => {
+            Err(Refusal::NotDialable)
+        }
+        _ => Ok(answer),
+    }
 }
 
 /// Sets `UNIVARSTATUS`, hands over what there is, and says what is wrong if something is.

@@ -9,7 +9,11 @@
 //! - `publisher`: our one I/O thread, which tells the cache servers;
 //! - `shared`: what all of these look at.
 
-use std::{error::Error, ffi::CStr, sync::Arc};
+use std::{
+    error::Error,
+    ffi::CStr,
+    sync::{Arc, Mutex},
+};
 
 use asterisk::{LoadError, LoadPriority, Module, Registry};
 
@@ -36,6 +40,8 @@ struct AppUniversal {
     publisher: Publisher,
     _resolver: Resolver,
     shared: Arc<Shared>,
+    /// What the CLI completed last.
+    completion: Mutex<Option<commands::Completion>>,
 }
 
 impl Module for AppUniversal {
@@ -56,7 +62,7 @@ impl Module for AppUniversal {
         let drivers = Arc::new(Drivers::watch(&shared));
         let publisher = Publisher::start(&shared, &drivers).map_err(LoadError::decline)?;
         let resolver = Resolver::start(&shared).map_err(LoadError::decline)?;
-        Ok(Self { drivers, publisher, _resolver: resolver, shared })
+        Ok(Self { drivers, publisher, _resolver: resolver, shared, completion: Mutex::default() })
     }
 
     fn reload(&self) -> Result<(), Box<dyn Error + Send + Sync>> {

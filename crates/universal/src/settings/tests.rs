@@ -54,7 +54,7 @@ fn the_prefix_defaults_to_that_of_the_original_page() {
 fn every_mistake_is_named_with_its_line() {
     let messages = messages(
         "[general]\nservers = a:0 b b\ndeadline = soon\n\
-         [phones]\nprefx = X_\nprefix = P_\n[more]\ncopies = 2\ndial = IAX2/{exten}\n",
+         [phones]\nprefx = X_\nprefix = P_\n[more]\ncopies = 2\nprefixes = Q_\ndial = IAX2/{exten}\n",
     );
     for expected in [
         "universal.conf, section [general], line 2: server 'a:0' is not host:port",
@@ -63,7 +63,7 @@ fn every_mistake_is_named_with_its_line() {
         "universal.conf, section [phones], line 5: unknown option 'prefx'",
         "universal.conf, section [phones], line 6: 'prefix' needs an identity",
         "universal.conf, section [more], line 8: 'copies = 2' is not possible",
-        "universal.conf, section [more], line 9: the dial template has '{exten}'",
+        "universal.conf, section [more], line 10: the dial template has '{exten}'",
     ] {
         assert!(messages.iter().any(|m| m.starts_with(expected)), "{expected}\n{messages:#?}");
     }
