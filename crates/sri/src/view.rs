@@ -1,4 +1,4 @@
-//! What `universal show peers` and the tests see of a registration.
+//! What `universal show registrations` and the tests see of a registration.
 
 use std::time::Instant;
 
