@@ -26,6 +26,8 @@ enum Mistake {
     TwoValues,
     #[error("ValueEncoded has a '%' without two hexadecimal digits")]
     Encoding,
+    #[error("the value has a NUL byte in it, which no dialplan could read")]
+    Nul,
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
@@ -66,6 +68,9 @@ impl Action for UniVarSet {
         answered((|| {
             let name = name(request)?;
             let value = value(request)?;
+            if value.contains(&0) {
+                return Err(Mistake::Nul);
+            }
             let ttl = arguments::ttl(request.header("TTL")).map_err(Refusal::from)?;
             let status = requests::set(&module.shared.current(), name, &value, ttl)?;
             success(name, status)

@@ -42,8 +42,7 @@ pub(crate) fn reload(shared: &Shared) -> Result<(), Error> {
     let settings = read()?;
     let old = shared.current();
     let store = store(&settings, Some(&old.store), &shared.bell)?;
-    shared.registrar().set_rules(Instant::now(), rules(&settings));
-    shared.replace(Current { settings, store });
+    shared.replace(Instant::now(), rules(&settings), Current { settings, store });
     shared.bell.servers();
     Ok(())
 }

@@ -67,6 +67,7 @@ impl Module for AppUniversal {
 
     /// Asterisk ends with us loaded: withdraw as an unload does.
     fn shutdown(&self) {
+        self.drivers.close();
         self.publisher.withdraw();
     }
 }

@@ -25,6 +25,8 @@ const BATCH: usize = 500;
 const BATCH_DEADLINE: Duration = Duration::from_millis(500);
 /// How long an unload or a clean stop waits for the records to be withdrawn.
 const WITHDRAW_LIMIT: Duration = Duration::from_secs(2);
+/// The least time between two probes, however loud somebody calls for one.
+const PROBE_SPACING: Duration = Duration::from_millis(50);
 /// How often host names without an address are asked for.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -79,6 +81,7 @@ impl Resolver {
 struct Rounds<'a> {
     shared: &'a Shared,
     drivers: &'a Drivers,
+    last_probe: Instant,
     next_probe: Instant,
     next_sync: Instant,
 }
@@ -86,7 +89,7 @@ struct Rounds<'a> {
 impl<'a> Rounds<'a> {
     fn new(shared: &'a Shared, drivers: &'a Drivers) -> Self {
         let now = Instant::now();
-        Self { shared, drivers, next_probe: now, next_sync: now }
+        Self { shared, drivers, last_probe: now, next_probe: now, next_sync: now }
     }
 
     fn run(mut self) {
@@ -94,15 +97,16 @@ impl<'a> Rounds<'a> {
             let current = self.shared.current();
             self.probe(&current);
             self.sync(&current);
-            publish(self.shared, &current);
             drop(current);
+            publish(self.shared, self.next_probe);
 
             let calls = self.shared.bell.wait(self.wake_at());
             if calls.stop {
                 break;
             }
             if calls.servers {
-                self.next_probe = Instant::now();
+                // Somebody may ring with every call.
+                self.next_probe = self.next_probe.min(self.last_probe + PROBE_SPACING);
             }
         }
         withdraw(self.shared);
@@ -123,12 +127,13 @@ impl<'a> Rounds<'a> {
             return;
         }
         for event in current.store.maintain() {
-            announce(&event);
+            announce(&event, current);
             if matches!(event.kind, EventKind::Lost | EventKind::Up) {
                 republish(self.shared, current, |server| server == &*event.server);
             }
         }
-        self.next_probe = Instant::now() + PROBE_INTERVAL;
+        self.last_probe = Instant::now();
+        self.next_probe = self.last_probe + PROBE_INTERVAL;
     }
 
     /// Compares with the drivers that do not tell everything.
@@ -150,20 +155,22 @@ pub(crate) fn republish(shared: &Shared, current: &Current, which: impl Fn(&str)
     });
 }
 
-/// Carries out every claim that is due.
-fn publish(shared: &Shared, current: &Current) {
+/// Carries out the claims that are due, batch by batch, until `until`; at least one batch.
+fn publish(shared: &Shared, until: Instant) {
     let mut claims = Vec::new();
     loop {
-        claims.clear();
-        shared.registrar().poll(Instant::now(), BATCH, &mut claims);
+        let current = shared.claims(BATCH, &mut claims);
         if claims.is_empty() {
             return;
         }
-        let outcomes = carry_out(current, &claims);
+        let outcomes = carry_out(&current, &claims);
         let now = Instant::now();
         let mut registrar = shared.registrar();
         for (claim, outcome) in claims.iter().zip(outcomes) {
             registrar.done(now, claim.id, outcome);
+        }
+        if now >= until {
+            return;
         }
     }
 }
@@ -206,8 +213,7 @@ fn withdraw(shared: &Shared) {
     let until = Instant::now() + WITHDRAW_LIMIT;
     shared.registrar().withdraw_all(Instant::now());
     loop {
-        let current = shared.current();
-        publish(shared, &current);
+        publish(shared, until);
         let next = shared.registrar().poll_timeout();
         let now = Instant::now();
         // Only what a cache server did not answer is still due, and it has a lease.
@@ -216,12 +222,17 @@ fn withdraw(shared: &Shared) {
     }
 }
 
-fn announce(event: &Event) {
+fn announce(event: &Event, current: &Current) {
     let server = &event.server;
     match event.kind {
-        EventKind::Down => asterisk::warning!(
-            "cache server {server} does not answer; what is placed there is UNREACHABLE until it does"
-        ),
+        EventKind::Down => {
+            let table = current.store.servers();
+            let row = table.into_iter().find(|row| row.name == *server);
+            let why = row.and_then(|row| row.last_error).unwrap_or_else(|| "no answer".into());
+            asterisk::warning!(
+                "cache server {server} cannot be used: {why}; what is placed there is UNREACHABLE until it can"
+            );
+        }
         EventKind::Up => asterisk::notice!("cache server {server} answers"),
         EventKind::Lost => asterisk::notice!(
             "cache server {server} is new or has lost its content; publishing again what is registered here"

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sri::Registrar;
+use sri::{Claim, Registrar, Rules};
 use univar::Store;
 use universal::settings::Settings;
 
@@ -34,11 +34,23 @@ impl Shared {
         Arc::clone(&lock(&self.current))
     }
 
-    pub(crate) fn replace(&self, current: Current) {
-        let current = Arc::new(current);
-        let old = std::mem::replace(&mut *lock(&self.current), current);
-        // Outside the lock: the last owner of a store closes its connections.
+    /// Puts new settings in force. The rules and the store change under one lock, so that no claim
+    /// goes by the new rules to the old store; see [`Shared::claims`].
+    pub(crate) fn replace(&self, now: Instant, rules: Vec<Rules>, current: Current) {
+        let mut registrar = self.registrar();
+        registrar.set_rules(now, rules);
+        let old = std::mem::replace(&mut *lock(&self.current), Arc::new(current));
+        drop(registrar);
+        // Outside the locks: the last owner of a store closes its connections.
         drop(old);
+    }
+
+    /// The claims that are due, at most `max`, and where they are to go.
+    pub(crate) fn claims(&self, max: usize, claims: &mut Vec<Claim>) -> Arc<Current> {
+        claims.clear();
+        let mut registrar = self.registrar();
+        registrar.poll(Instant::now(), max, claims);
+        self.current()
     }
 
     /// The table of what is registered here.

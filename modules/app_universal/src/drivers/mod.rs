@@ -10,7 +10,7 @@
 //!   that a reload removed says no "Unregistered"; so the two are compared again and again.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -27,6 +27,10 @@ use pjsip::Pjsip;
 /// How often the drivers that do not tell everything are compared with, where no lease asks for
 /// more.
 pub(crate) const SYNC_INTERVAL_MAX: Duration = Duration::from_secs(60);
+
+/// How much earlier an event may reach us than what it tells of reaches AstDB and the endpoints'
+/// cache, which have threads of their own.
+const EVENT_LEAD: Duration = Duration::from_secs(2);
 
 /// Watches all drivers until it is closed.
 pub(crate) struct Drivers {
@@ -55,10 +59,7 @@ impl Drivers {
 
     /// Compares with all drivers.
     pub(crate) fn report_all(&self) {
-        let asked = Instant::now();
-        if let Some(contacts) = pjsip::contacts() {
-            self.shared.registrar().sync(asked, pjsip::DRIVER, contacts);
-        }
+        pjsip::report_all(&self.shared);
         self.sync_registries();
         self.shared.bell.registrations();
     }
@@ -82,7 +83,14 @@ impl Drivers {
         for driver in &registry::DRIVERS {
             let asked = Instant::now();
             let peers = driver.registered();
-            self.shared.registrar().sync(asked, driver.name, peers);
+            let was_empty = driver.was_empty.swap(peers.is_empty(), Ordering::Relaxed);
+            // A failed read of AstDB looks like an empty one: believe it the second time.
+            if peers.is_empty() && !was_empty {
+                continue;
+            }
+            // What was heard a moment ago may not have reached AstDB or the endpoints' cache yet.
+            let heard = asked.checked_sub(EVENT_LEAD).unwrap_or(asked);
+            self.shared.registrar().sync(heard, driver.name, peers);
         }
     }
 }

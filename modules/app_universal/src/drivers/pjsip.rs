@@ -1,6 +1,7 @@
 //! chan_pjsip: contacts, as sorcery keeps them.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -63,12 +64,30 @@ impl Pjsip {
 }
 
 /// A contact that is registered here.
-pub(super) type Registered = (String, String, Option<Instant>);
+type Registered = (String, String, Option<Instant>);
 
-/// All contacts of this server; `None` if res_pjsip is not loaded.
-pub(super) fn contacts() -> Option<Vec<Registered>> {
-    let objects = sorcery::all(c"res_pjsip", c"contact")?;
-    Some(objects.iter().filter_map(registered).collect())
+/// Reports all contacts that there are. It removes none that it does not find, for a database that
+/// cannot be read looks like an empty one; removals and expiries are heard of one by one.
+pub(super) fn report_all(shared: &Shared) {
+    let (found, now) = (contacts(), Instant::now());
+    for (endpoint, id, expires) in &found {
+        shared.registrar().registered(now, DRIVER, endpoint, id, *expires, How::Restored);
+    }
+    // One that was removed between the reading and the reporting was reported too late.
+    let left = contacts();
+    if left.is_empty() {
+        return;
+    }
+    let left: HashSet<_> = left.into_iter().map(|(_, id, _)| id).collect();
+    for (endpoint, id, _) in found.iter().filter(|(_, id, _)| !left.contains(id)) {
+        shared.registrar().unregistered(Instant::now(), DRIVER, endpoint, id);
+    }
+}
+
+/// All contacts of this server; none if res_pjsip is not loaded.
+fn contacts() -> Vec<Registered> {
+    let objects = sorcery::all(c"res_pjsip", c"contact").unwrap_or_default();
+    objects.iter().filter_map(registered).collect()
 }
 
 /// Runs on a thread of Asterisk's: no I/O.
@@ -96,7 +115,7 @@ fn registered(contact: &Object) -> Option<Registered> {
     let field = |name| contact.field(name).map(|text| text.to_string_lossy().into_owned());
     let server = field(c"reg_server").unwrap_or_default();
     let own = asterisk::system::name().map(|name| name.to_string_lossy().into_owned());
-    if !server.is_empty() && own.is_some_and(|own| own != server) {
+    if !server.is_empty() && own.as_ref() != Some(&server) {
         return None;
     }
     let endpoint = field(c"endpoint").filter(|endpoint| !endpoint.is_empty())?;

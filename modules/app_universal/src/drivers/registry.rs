@@ -5,7 +5,7 @@
 //! peer with a fixed address. After a restart the endpoint's state is "unknown" until the peer
 //! registers again or answers a qualify (chan_iax2.c, `reg_source_db`), so only "offline" says no.
 
-use std::{ffi::CStr, time::Instant};
+use std::{ffi::CStr, sync::atomic::AtomicBool, time::Instant};
 
 use asterisk::{
     astdb,
@@ -21,14 +21,18 @@ pub(super) struct Driver {
     pub(super) name: &'static str,
     tech: &'static CStr,
     family: &'static CStr,
+    /// Whether no peer was registered when it was looked at last.
+    pub(super) was_empty: AtomicBool,
 }
 
-pub(super) const DRIVERS: [Driver; 2] = [
-    Driver { name: "IAX2", tech: c"IAX2", family: c"IAX/Registry" },
-    Driver { name: "SIP", tech: c"SIP", family: c"SIP/Registry" },
-];
+pub(super) static DRIVERS: [Driver; 2] =
+    [Driver::new("IAX2", c"IAX2", c"IAX/Registry"), Driver::new("SIP", c"SIP", c"SIP/Registry")];
 
 impl Driver {
+    const fn new(name: &'static str, tech: &'static CStr, family: &'static CStr) -> Self {
+        Self { name, tech, family, was_empty: AtomicBool::new(false) }
+    }
+
     /// The peers that are registered now. How long for is not to be had: the row's interval has
     /// no beginning.
     pub(super) fn registered(&self) -> Vec<(String, &'static str, Option<Instant>)> {
