@@ -197,7 +197,7 @@ impl Bench {
             runner.nanoseconds_a_line(traced)?;
             // The first lines may open connections, if a server has none that is idle.
             let counted = trace.count(KEY, LINES as usize, MEMCACHED_PORT)?;
-            let enough = (TRACED_ROUNDS * LINES) as usize - 1;
+            let enough = ((TRACED_ROUNDS - 1) * LINES) as usize;
             ensure!(counted.commands >= enough, "strace saw only {}", counted.note());
             report.value(
                 name,

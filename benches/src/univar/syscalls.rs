@@ -27,12 +27,14 @@ pub(crate) struct Trace {
 }
 
 /// What was counted.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Counted {
     /// Calls on sockets to cache servers, by name.
     pub(crate) calls: BTreeMap<String, usize>,
-    /// How many commands of GetUniVar were seen.
+    /// How many commands of GetUniVar were counted.
     pub(crate) commands: usize,
+    /// Those that are left out, for a connection was opened: the module's own probe had the idle one just then.
+    pub(crate) with_connect: usize,
 }
 
 impl Trace {
@@ -86,16 +88,22 @@ fn count(text: &str, key: &str, skip: usize, cache_port: u16) -> Result<Counted>
     let commands = own.iter().enumerate().filter(|(_, line)| asks(line)).map(|(at, _)| at);
     let commands: Vec<usize> = commands.skip(skip).collect();
     ensure!(commands.len() > 1, "only {} commands were seen", commands.len() + skip);
-    let (first, last) = (commands[0], commands[commands.len() - 1]);
-    // The last command is left out, for what belongs to it comes after it.
-    let window = &own[first..last];
     let peer = format!(":{cache_port}]");
-    let mut counted = Counted { calls: BTreeMap::new(), commands: 0 };
-    for line in window.iter().filter(|line| line.contains(&peer)) {
-        let name = line.split('(').next().unwrap_or_default();
-        *counted.calls.entry(name.to_owned()).or_default() += 1;
-        counted.commands += usize::from(asks(line));
+    let mut counted = Counted::default();
+    // From one command to the next; what belongs to the last one may be cut off.
+    for window in commands.windows(2) {
+        let lines = &own[window[0]..window[1]];
+        if lines.iter().any(|line| line.starts_with("connect(")) {
+            counted.with_connect += 1;
+            continue;
+        }
+        counted.commands += 1;
+        for line in lines.iter().filter(|line| line.contains(&peer)) {
+            let name = line.split('(').next().unwrap_or_default();
+            *counted.calls.entry(name.to_owned()).or_default() += 1;
+        }
     }
+    ensure!(counted.commands > counted.with_connect, "a connection is opened for each command");
     Ok(counted)
 }
 
@@ -109,7 +117,12 @@ impl Counted {
     pub(crate) fn note(&self) -> String {
         let calls: Vec<_> =
             self.calls.iter().map(|(name, count)| format!("{count} {name}")).collect();
-        format!("{} in {} executions", calls.join(" + "), self.commands)
+        let Self { commands, with_connect, .. } = self;
+        let left_out = match with_connect {
+            0 => String::new(),
+            some => format!(" (without {some} that opened one more connection)"),
+        };
+        format!("{} in {commands} executions{left_out}", calls.join(" + "))
     }
 }
 
@@ -140,6 +153,20 @@ mod tests {
         let poll = "7 poll([{fd=8<TCP:[127.1.0.11:4->127.1.0.21:11211]>, events=POLLIN}], 1, 50) = 1\n7 recvfrom";
         let counted = count(&TEXT.replacen("7 recvfrom", poll, 1), "KEY", 0, 11211).unwrap();
         assert_eq!(counted.per_command(), 3.0);
+    }
+
+    #[test]
+    fn an_execution_that_opens_a_connection_is_left_out_and_told() {
+        let again = r#"7 connect(9<TCP:[1]>, {sa_family=AF_INET, sin_port=htons(11211)}, 16) = 0
+7 poll([{fd=9<TCP:[127.1.0.11:5->127.1.0.21:11211]>, events=POLLOUT}], 1, 50) = 1
+7 sendto(8<TCP:[127.1.0.11:4->127.1.0.21:11211]>, "mg KEY v\r\n", 10, 0, NULL, 0) = 10
+7 sendto(8<TCP:[127.1.0.11:4->127.1.0.21:11211]>, "mg KEY v\r\n", 10, 0, NULL, 0) = 10
+"#;
+        let counted = count(&format!("{TEXT}{again}"), "KEY", 0, 11211).unwrap();
+        assert_eq!((counted.commands, counted.with_connect), (2, 1));
+        assert!(
+            counted.note().ends_with("2 executions (without 1 that opened one more connection)")
+        );
     }
 
     #[test]

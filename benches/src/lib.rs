@@ -1,1 +1,0 @@
-//! One honest harness for every figure
