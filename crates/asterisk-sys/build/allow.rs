@@ -22,6 +22,7 @@ pub(crate) const FUNCTIONS: &[&str] = &[
     "ast_register_application2|ast_unregister_application",
     "__ast_custom_function_register(_escalating)?|ast_custom_function_unregister",
     "ast_wrlock_contexts|ast_unlock_contexts|ast_walk_contexts|ast_walk_context_extensions",
+    "ast_rdlock_context|ast_unlock_context|ast_get_extension_app_data|ast_active_channels",
     "ast_walk_extension_priorities|ast_get_extension_(name|priority|app)|ast_extension_match",
     "ast_channel_iterator_(all_new|next|destroy)|__ao2_trylock",
     "pbx_builtin_setvar_helper|pbx_builtin_getvar_helper|ast_str_retrieve_variable",

@@ -98,17 +98,10 @@ impl Output {
         unsafe { sys::ast_cli(self.fd, c"%s".as_ptr(), line.as_ptr()) };
     }
 
-    /// Prints bytes with control bytes written as `\x1b`, so that they cannot drive a terminal.
+    /// Prints bytes with control characters and what is no UTF-8 written as `\x1b`, `\u{9b}`, so
+    /// that they cannot drive a terminal.
     pub fn untrusted(&mut self, bytes: &[u8]) {
-        let mut escaped = Vec::with_capacity(bytes.len());
-        for &byte in bytes {
-            if byte.is_ascii_control() {
-                escaped.extend(byte.escape_ascii());
-            } else {
-                escaped.push(byte);
-            }
-        }
-        self.bytes(&escaped);
+        self.bytes(text::escape(bytes).as_bytes());
     }
 }
 

@@ -8,11 +8,19 @@
 //!
 //! But from before the look-up on the channel stands at a priority that calls the application.
 //! So the application is unregistered while the dialplan is locked, which keeps others from
-//! looking it up, and no channel stands there. What is not seen: an application that another one
-//! calls (`Exec`, AGI's EXEC); there the way is a few instructions long.
+//! looking it up, and no channel stands there.
+//!
+//! What is not seen, so that a window of some instructions to some microseconds stays open:
+//!
+//! - who looks an application up without the dialplan: AGI's EXEC, a call that is originated to
+//!   an application (AMI, call files), Lua's `app.NAME`;
+//! - extensions that are not in Asterisk's memory: what `switch =>` asks (realtime, DUNDi, Lua);
+//! - an `Exec`, `TryExec` or `ExecIf` that has the application's name from a variable, and what
+//!   other applications call in their own ways;
+//! - a channel that comes in the moment between listing channels and locking the dialplan, if in
+//!   the same moment another one goes: only their number is compared.
 
-use std::ffi::CStr;
-use std::marker::PhantomData;
+use std::ffi::{CStr, CString};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,16 +35,30 @@ const QUIET_WAIT: Duration = Duration::from_secs(2);
 /// How long to let channels go on before looking again.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// Applications that run the one which their data names (app_exec.c).
+const INDIRECT: [&[u8]; 3] = [b"Exec", b"TryExec", b"ExecIf"];
+
 /// Holds the dialplan's global lock: no channel goes on to its next priority meanwhile.
-pub(crate) struct Contexts(PhantomData<*const ()>);
+pub(crate) struct Contexts {
+    /// Here so that they are given back after the lock: ours may be a channel's last reference,
+    /// and its end runs code of others that take locks. (Fields are dropped after `drop`.)
+    channels: Vec<Ref<sys::ast_channel>>,
+}
 
 impl Contexts {
-    fn lock() -> Self {
+    fn lock(channels: Vec<Ref<sys::ast_channel>>) -> Self {
         // SAFETY: a recursive mutex (pbx.c, `conlock`), so that unregistering an application,
         // which locks it too, is fine. The loader's lock, which we hold, comes before it there
-        // as well. It cannot fail.
+        // as well. It cannot fail. The type is not `Send`, so this thread unlocks it.
         unsafe { sys::ast_wrlock_contexts() };
-        Self(PhantomData)
+        Self { channels }
+    }
+
+    /// Whether there are as many channels now as were listed.
+    fn channels_are_all(&self) -> bool {
+        // SAFETY: no arguments; reads a number, and with the default storage of channels takes
+        // no lock (channelstorage_ao2_legacy.c, `active_channels`).
+        usize::try_from(unsafe { sys::ast_active_channels() }) == Ok(self.channels.len())
     }
 }
 
@@ -52,35 +74,43 @@ impl Drop for Contexts {
 /// `None` if there is no such moment soon. A channel that stands there all the time does not
 /// count: it is not on the way, but, say, in a bridge.
 pub(crate) fn lock_when_quiet(applications: &[&CStr]) -> Option<Contexts> {
+    if applications.is_empty() {
+        return Some(Contexts::lock(Vec::new()));
+    }
     let deadline = Instant::now() + QUIET_WAIT;
     let mut always: Option<Vec<usize>> = None;
     loop {
-        let contexts = Contexts::lock();
-        if applications.is_empty() {
-            return Some(contexts);
+        // Before the dialplan's lock, for this takes the lock of the list of channels. Who holds
+        // that may wait for a channel, whose holder may wait for the dialplan.
+        let channels = channels();
+        let contexts = Contexts::lock(channels);
+        let late = Instant::now() >= deadline;
+        if contexts.channels_are_all() {
+            let there = channels_at(&contexts, &places(&contexts, applications));
+            if there.is_empty() {
+                return Some(contexts);
+            }
+            let standing = match always.take() {
+                None => there.clone(),
+                Some(before) => before.into_iter().filter(|id| there.contains(id)).collect(),
+            };
+            if late {
+                return (standing.len() == there.len()).then_some(contexts);
+            }
+            always = Some(standing);
+        } else if late {
+            return None;
         }
-        let there = channels_at(&contexts, applications);
-        if there.is_empty() {
-            return Some(contexts);
-        }
-        let standing = match always.take() {
-            None => there.clone(),
-            Some(before) => before.into_iter().filter(|id| there.contains(id)).collect(),
-        };
-        if Instant::now() >= deadline {
-            return (standing.len() == there.len()).then_some(contexts);
-        }
-        always = Some(standing);
         drop(contexts);
         thread::sleep(PAUSE);
     }
 }
 
-/// The addresses of the channels that stand at a priority which calls one of `applications`.
-fn channels_at(contexts: &Contexts, applications: &[&CStr]) -> Vec<usize> {
+/// All channels. Call it without the dialplan's lock.
+fn channels() -> Vec<Ref<sys::ast_channel>> {
+    let mut found = Vec::new();
     // SAFETY: makes an iterator over all channels, or returns null for lack of memory.
     let iterator = unsafe { sys::ast_channel_iterator_all_new() };
-    let mut found = Vec::new();
     if iterator.is_null() {
         return found;
     }
@@ -89,18 +119,25 @@ fn channels_at(contexts: &Contexts, applications: &[&CStr]) -> Vec<usize> {
         let channel = unsafe { sys::ast_channel_iterator_next(iterator) };
         // SAFETY: a channel with a reference for us (channel.h).
         let Some(channel) = (unsafe { Ref::take(channel) }) else { break };
-        if stands_at(contexts, &channel, applications) {
-            found.push(channel.as_ptr().addr());
-        }
+        found.push(channel);
     }
     // SAFETY: destroyed once.
     unsafe { sys::ast_channel_iterator_destroy(iterator) };
     found
 }
 
+/// The addresses of the channels that stand at one of `places`, or may.
+fn channels_at(contexts: &Contexts, places: &[Place]) -> Vec<usize> {
+    if places.is_empty() {
+        return Vec::new();
+    }
+    let there = contexts.channels.iter().filter(|channel| stands_at(channel, places));
+    there.map(|channel| channel.as_ptr().addr()).collect()
+}
+
 /// Drivers lock the dialplan with a channel locked, so here a channel is only tried to lock; one
 /// that is busy may be anywhere.
-fn stands_at(contexts: &Contexts, channel: &Ref<sys::ast_channel>, applications: &[&CStr]) -> bool {
+fn stands_at(channel: &Ref<sys::ast_channel>, places: &[Place]) -> bool {
     let raw = channel.as_ptr();
     let (file, none) = (c"dialplan.rs".as_ptr(), c"".as_ptr());
     // SAFETY: a channel is an ao2 object with a mutex, and we have a reference.
@@ -118,55 +155,111 @@ fn stands_at(contexts: &Contexts, channel: &Ref<sys::ast_channel>, applications:
     let priority = unsafe { sys::ast_channel_priority(raw) };
     // SAFETY: locked above, by this thread.
     unsafe { sys::__ao2_unlock(raw.cast(), file, none, 0, none) };
-    calls(contexts, &extension, priority, applications)
+    places.iter().any(|place| place.matches(&extension, priority))
 }
 
-/// Whether in any context an extension of that name calls one of `applications` at that
-/// priority. Any context, for it may be included.
-fn calls(_contexts: &Contexts, extension: &CStr, priority: i32, applications: &[&CStr]) -> bool {
-    // For all of this: the dialplan is locked, so contexts, extensions and priorities
-    // stay; null begins a walk and ends it.
+/// A priority that calls an application of ours, in whatever context: it may be included.
+struct Place {
+    /// The extension's name, which may be a pattern.
+    pattern: CString,
+    priority: i32,
+}
+
+impl Place {
+    fn matches(&self, extension: &CStr, priority: i32) -> bool {
+        let pattern = self.pattern.as_ptr();
+        // SAFETY: two NUL-terminated strings, which are only read.
+        self.priority == priority
+            && unsafe { sys::ast_extension_match(pattern, extension.as_ptr()) } != 0
+    }
+}
+
+/// Where the dialplan calls one of `applications`.
+fn places(_contexts: &Contexts, applications: &[&CStr]) -> Vec<Place> {
+    let mut found = Vec::new();
     let mut context = std::ptr::null_mut();
     loop {
-        // SAFETY: see above.
+        // SAFETY: the dialplan is locked, so contexts stay; null begins a walk and ends it.
         context = unsafe { sys::ast_walk_contexts(context) };
         if context.is_null() {
-            return false;
+            return found;
         }
-        let mut root = std::ptr::null_mut();
+        // SAFETY: a live context. Its lock comes after the dialplan's (pbx.c, `dialplan show`).
+        // Who changes extensions holds it, but not always the dialplan's
+        // (res_pjsip_config_wizard.c).
+        if unsafe { sys::ast_rdlock_context(context) } != 0 {
+            continue;
+        }
+        // SAFETY: both locks are held.
+        unsafe { places_in(context, applications, &mut found) };
+        // SAFETY: locked above, by this thread; the context has stayed.
+        unsafe { sys::ast_unlock_context(context) };
+    }
+}
+
+/// # Safety
+///
+/// `context` is alive and locked, so its extensions and their priorities stay as they are.
+unsafe fn places_in(
+    context: *mut sys::ast_context,
+    applications: &[&CStr],
+    found: &mut Vec<Place>,
+) {
+    let mut root = std::ptr::null_mut();
+    loop {
+        // SAFETY: the caller promises it; null begins a walk and ends it.
+        root = unsafe { sys::ast_walk_context_extensions(context, root) };
+        if root.is_null() {
+            return;
+        }
+        let mut step = std::ptr::null_mut();
         loop {
-            // SAFETY: see above.
-            root = unsafe { sys::ast_walk_context_extensions(context, root) };
-            if root.is_null() {
+            // SAFETY: as above, of the extension that the walk is at.
+            step = unsafe { sys::ast_walk_extension_priorities(root, step) };
+            if step.is_null() {
                 break;
             }
-            // SAFETY: see above.
-            let pattern = unsafe { sys::ast_get_extension_name(root) };
-            // SAFETY: two NUL-terminated strings.
-            let matches = unsafe { sys::ast_extension_match(pattern, extension.as_ptr()) } != 0;
-            if matches && priority_calls(root, priority, applications) {
-                return true;
+            // SAFETY: a live priority.
+            if !unsafe { calls(step, applications) } {
+                continue;
             }
+            // SAFETY: as above.
+            let pattern = unsafe { sys::ast_get_extension_name(root) };
+            // SAFETY: NUL-terminated or null; copied while the context is locked.
+            let pattern = unsafe { text::borrow(pattern) }.to_owned();
+            // SAFETY: as above.
+            let priority = unsafe { sys::ast_get_extension_priority(step) };
+            found.push(Place { pattern, priority });
         }
     }
 }
 
-fn priority_calls(root: *mut sys::ast_exten, priority: i32, applications: &[&CStr]) -> bool {
-    let mut step = std::ptr::null_mut();
-    loop {
-        // SAFETY: as in `calls`, which holds the lock.
-        step = unsafe { sys::ast_walk_extension_priorities(root, step) };
-        if step.is_null() {
-            return false;
-        }
-        // SAFETY: as above.
-        if unsafe { sys::ast_get_extension_priority(step) } != priority {
-            continue;
-        }
-        // SAFETY: as above.
-        let application = unsafe { sys::ast_get_extension_app(step) };
-        // SAFETY: NUL-terminated or null, and stays.
-        let application = unsafe { text::borrow(application) }.to_bytes();
-        return applications.iter().any(|ours| ours.to_bytes().eq_ignore_ascii_case(application));
+/// Whether a priority calls one of `applications`.
+///
+/// # Safety
+///
+/// `step` stays as it is.
+unsafe fn calls(step: *mut sys::ast_exten, applications: &[&CStr]) -> bool {
+    // SAFETY: the caller promises it.
+    let application = unsafe { sys::ast_get_extension_app(step) };
+    // SAFETY: NUL-terminated or null, and stays.
+    let application = unsafe { text::borrow(application) }.to_bytes();
+    let is = |name: &[u8]| name.eq_ignore_ascii_case(application);
+    if applications.iter().any(|ours| is(ours.to_bytes())) {
+        return true;
     }
+    if !INDIRECT.into_iter().any(is) {
+        return false;
+    }
+    // SAFETY: the caller promises it.
+    let data = unsafe { sys::ast_get_extension_app_data(step) };
+    // SAFETY: what an application is called with: NUL-terminated or null, and stays.
+    let data = unsafe { text::borrow(data.cast_const().cast()) }.to_bytes();
+    applications.iter().any(|ours| names(data, ours.to_bytes()))
+}
+
+/// Whether a word of `data` is that name; the application may be called without parentheses.
+fn names(data: &[u8], application: &[u8]) -> bool {
+    data.split(|&byte| !byte.is_ascii_alphanumeric() && byte != b'_')
+        .any(|word| word.eq_ignore_ascii_case(application))
 }

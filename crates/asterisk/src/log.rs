@@ -2,8 +2,8 @@
 //!
 //! Use the macros [`error!`](crate::error), [`warning!`](crate::warning),
 //! [`notice!`](crate::notice), [`verbose!`](crate::verbose) and [`debug!`](crate::debug); they add
-//! the place. A message is always an argument of `"%s"`, never a format, and its control bytes
-//! are escaped, so that nothing a caller or a phone sends can forge a line or drive a terminal.
+//! the place. A message is always an argument of `"%s"`, never a format, and its control
+//! characters are escaped, so that nothing a caller or a phone sends can forge a line or drive a terminal.
 //!
 //! Any thread may log. Logging takes a lock and may write to a slow console: keep it off paths
 //! that run for each call in good health.
@@ -82,7 +82,7 @@ pub fn write(level: Level, place: Place, message: fmt::Arguments<'_>) {
 
 /// As [`write()`], for a place that is only known at run time.
 pub(crate) fn write_text(level: Level, file: &CStr, line: u32, function: &CStr, message: &str) {
-    let message = text::lossy(escape(message));
+    let message = text::lossy(text::escape(message.as_bytes()));
     let file = text::base_name(file);
     let line = c_int::try_from(line).unwrap_or(0);
     let severity = match level {
@@ -117,19 +117,6 @@ pub(crate) fn write_text(level: Level, file: &CStr, line: u32, function: &CStr, 
             message.as_ptr(),
         );
     }
-}
-
-/// Writes control characters as `\x1b`, so that a message stays one line of text.
-fn escape(message: &str) -> String {
-    let mut escaped = String::with_capacity(message.len());
-    for character in message.chars() {
-        if character.is_control() && character != '\t' {
-            escaped.extend(character.escape_default());
-        } else {
-            escaped.push(character);
-        }
-    }
-    escaped
 }
 
 /// Where the macro is used.

@@ -5,8 +5,9 @@
 //! bytes before anybody sees it. Help comes from the XML documentation.
 //!
 //! AMI is lines, so a CR or LF in a value would make headers, or events, out of data. The
-//! builder refuses control bytes ([`Response::header`]) or percent-encodes them
-//! ([`Response::header_encoded`]); there is no third way in.
+//! builder refuses control bytes ([`Response::header`]), percent-encodes them
+//! ([`Response::header_encoded`]), or makes blanks of them (messages, and the request's ActionID
+//! that is sent back); there is no other way in.
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::marker::PhantomData;
@@ -122,8 +123,7 @@ impl Response {
     }
 
     fn new(result: &'static str, message: &str) -> Self {
-        let blank = |byte: u8| if byte.is_ascii_control() { b' ' } else { byte };
-        Self { result, message: message.bytes().map(blank).collect(), headers: Vec::new() }
+        Self { result, message: blanked(message.as_bytes()), headers: Vec::new() }
     }
 
     /// Adds a header with the value as it is.
@@ -172,13 +172,19 @@ impl Response {
     fn lines(self, action_id: Option<&[u8]>) -> CString {
         let mut lines = format!("Response: {}\r\n", self.result).into_bytes();
         if let Some(id) = action_id.filter(|id| !id.is_empty()) {
-            lines.extend([b"ActionID: ", id, b"\r\n"].concat());
+            // Over HTTP it comes percent-encoded, and may hold the end of a line.
+            lines.extend([b"ActionID: ", blanked(id).as_slice(), b"\r\n"].concat());
         }
         lines.extend([b"Message: ", self.message.as_slice(), b"\r\n"].concat());
         lines.extend(&self.headers);
         lines.extend(b"\r\n");
         text::lossy(lines)
     }
+}
+
+/// With control bytes made blanks.
+fn blanked(value: &[u8]) -> Vec<u8> {
+    value.iter().map(|&byte| if byte.is_ascii_control() { b' ' } else { byte }).collect()
 }
 
 pub(crate) struct Registered<A>(PhantomData<fn(A)>);

@@ -16,6 +16,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::marker::PhantomData;
+use std::mem;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,9 @@ pub const MAX_WATCHES: usize = 4;
 
 /// How long the end of a watch waits for an instance that is being destroyed on another thread.
 const DESTROY_WAIT: Duration = Duration::from_secs(1);
+
+/// How long to let it go on before looking again.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// An object, copied: its id and its fields as they would stand in a configuration file.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -146,6 +150,11 @@ pub struct WatchError;
 /// Watches all objects of one type. Ends on drop, after which the callback is not running and
 /// will not run: so do not drop it in the callback, nor while you hold a lock that it wants.
 ///
+/// If the module that is watched hangs in its own unload, so that the observer cannot be
+/// removed, the drop gives up after a second: an error in the log says so, and this module's
+/// code stays mapped until Asterisk ends. The callback is not called again then either, but may
+/// still be running.
+///
 /// The callback runs on a thread of Asterisk's, one event at a time; it holds up sorcery's other
 /// observers, so no I/O in it.
 pub struct Watch {
@@ -185,7 +194,12 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.slot.detach();
+        if !self.slot.detach() {
+            // The functions are there for good, and what calls them may be, too: so the slot
+            // stays taken, by nobody. The other thread may hold the list of global observers.
+            self.slot.deafen();
+            return;
+        }
         // SAFETY: what was added. Takes the write lock of the list whose read lock is held
         // around `instance_destroying`, so that is not running when this returns.
         unsafe { sys::ast_sorcery_global_observer_remove(&raw const self.slot.destroying) };
@@ -294,20 +308,36 @@ impl Slot {
         true
     }
 
-    fn detach(&self) {
+    /// Whether it is detached now. If not, our code stays mapped for good.
+    fn detach(&self) -> bool {
         let deadline = Instant::now() + DESTROY_WAIT;
         let module = lock(&self.wanted).as_ref().map(|wanted| wanted.module);
-        let Some(module) = module else { return };
+        let Some(module) = module else { return true };
         while lock(&self.attached).is_some() {
             if let Some(instance) = instance(module) {
                 self.remove_from(instance.as_ptr());
             }
-            if Instant::now() >= deadline {
-                crate::error!("{module:?}: its sorcery instance never goes away");
-                return;
+            if lock(&self.attached).is_none() {
+                break;
             }
-            // Not found: it is being destroyed on another thread, which detaches us.
-            thread::yield_now();
+            // Ours is not found: it is being destroyed on another thread, which detaches us. Should our
+            // code not be kept, it is better to wait on than to be called when it is gone.
+            if Instant::now() >= deadline && keep_own_code() {
+                crate::error!(
+                    "{module:?} hangs in its unload and may still call us: this module's code \
+                     stays in memory until Asterisk is restarted, and cannot be replaced before"
+                );
+                return false;
+            }
+            thread::sleep(PAUSE);
+        }
+        true
+    }
+
+    /// Lets go of the callback and leaves the slot taken.
+    fn deafen(&self) {
+        if let Some(wanted) = lock(&self.wanted).as_mut() {
+            wanted.callback = Arc::new(|_| {});
         }
     }
 
@@ -378,6 +408,22 @@ unsafe extern "C" fn instance_destroying<const N: usize>(
     instance: *mut sys::ast_sorcery,
 ) {
     guard("a sorcery observer", (), || SLOTS[N].remove_from(instance));
+}
+
+/// Keeps the file that this code is in mapped until the process ends, and says whether it could.
+fn keep_own_code() -> bool {
+    let inside: *const c_void = (keep_own_code as fn() -> bool as *const ()).cast();
+    // SAFETY: zero is a valid value of every field: pointers.
+    let mut info: libc::Dl_info = unsafe { mem::zeroed() };
+    // SAFETY: any address will do; the structure is ours.
+    let found = unsafe { libc::dladdr(inside, &raw mut info) } != 0;
+    if !found || info.dli_fname.is_null() {
+        return false;
+    }
+    let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
+    // SAFETY: the loader's own name of the file, which is mapped, for this runs in it. Nothing is
+    // loaded and no code runs; that the handle is never closed is the point.
+    !unsafe { libc::dlopen(info.dli_fname, flags) }.is_null()
 }
 
 /// Keeps a module's file mapped, and so its code and data where they are.

@@ -14,26 +14,19 @@ use crate::guard::guard;
 use crate::text;
 
 /// A message about an endpoint, lent for the callback.
+///
+/// Only types that are rare: Asterisk would wake us for each call with the others.
+#[non_exhaustive]
 pub enum EndpointMessage<'a> {
     /// The driver says what happened: `peer_status` in `details` is `Registered`,
-    /// `Unregistered`, `Reachable`, ... (`ast_endpoint_state_type`; chan_iax2 and chan_sip).
+    /// `Unregistered`, `Reachable`, ... (`ast_endpoint_state_type`; chan_iax2 and chan_sip). Of
+    /// chan_pjsip's contacts see [`sorcery`](crate::sorcery).
     Status {
         /// Whose.
         endpoint: Snapshot<'a>,
         /// What the driver adds.
         details: Details<'a>,
     },
-    /// A contact of the endpoint's was added, removed or probed (`contact_status` in `details`;
-    /// `ast_endpoint_contact_state_type`; chan_pjsip). A refreshed registration is silent here:
-    /// see [`sorcery`](crate::sorcery).
-    Contact {
-        /// Whose.
-        endpoint: Snapshot<'a>,
-        /// What the driver adds.
-        details: Details<'a>,
-    },
-    /// The endpoint is new or has changed in some way, be it that a call began.
-    Changed(Snapshot<'a>),
 }
 
 /// What a driver adds to a message: a JSON object.
@@ -112,17 +105,15 @@ impl Subscription {
             return Err(SubscribeError);
         };
         let subscription = Self { raw, callback };
-        subscription.only_about_endpoints();
+        subscription.only_status();
         Ok(subscription)
     }
 
     /// Spares Asterisk from waking us for messages that we do not look at.
-    fn only_about_endpoints(&self) {
+    fn only_status(&self) {
         let raw = self.raw.as_ptr();
-        for kind in kinds() {
-            // SAFETY: a live subscription and a type that lives as long as Asterisk.
-            unsafe { sys::stasis_subscription_accept_message_type(raw, kind) };
-        }
+        // SAFETY: a live subscription and a type that lives as long as Asterisk.
+        unsafe { sys::stasis_subscription_accept_message_type(raw, status_type()) };
         // SAFETY: as above.
         unsafe {
             sys::stasis_subscription_set_filter(raw, sys::STASIS_SUBSCRIPTION_FILTER_SELECTIVE)
@@ -140,15 +131,10 @@ impl Drop for Subscription {
     }
 }
 
-/// Status, contact, changed. They exist while Asterisk runs.
-fn kinds() -> [*mut sys::stasis_message_type; 3] {
+/// Exists while Asterisk runs.
+fn status_type() -> *mut sys::stasis_message_type {
     // SAFETY: no arguments, and no side effects but a message in the log at Asterisk's end.
-    let status = unsafe { sys::ast_endpoint_state_type() };
-    // SAFETY: as above.
-    let contact = unsafe { sys::ast_endpoint_contact_state_type() };
-    // SAFETY: as above.
-    let changed = unsafe { sys::ast_endpoint_snapshot_type() };
-    [status, contact, changed]
+    unsafe { sys::ast_endpoint_state_type() }
 }
 
 unsafe extern "C" fn receive(
@@ -176,23 +162,14 @@ unsafe fn understand<'a>(message: *mut sys::stasis_message) -> Option<EndpointMe
     let kind = unsafe { sys::stasis_message_type(message) };
     // SAFETY: a live message.
     let data = unsafe { sys::stasis_message_data(message) };
-    let [status, contact, changed] = kinds();
-    if kind == changed {
-        // SAFETY: messages of this type carry a snapshot (stasis_endpoints.h).
-        return unsafe { Snapshot::lent(data.cast()) }.map(EndpointMessage::Changed);
-    }
-    if kind != status && kind != contact {
+    if kind != status_type() {
         return None;
     }
     let blob: *const sys::ast_endpoint_blob = data.cast_const().cast();
-    // SAFETY: messages of these types carry a blob (stasis_endpoints.h).
+    // SAFETY: messages of this type carry a blob (stasis_endpoints.h).
     let blob = unsafe { blob.as_ref() }?;
     // SAFETY: the blob holds a reference to the snapshot.
     let endpoint = unsafe { Snapshot::lent(blob.snapshot) }?;
     let details = Details { raw: blob.blob, lent: PhantomData };
-    if kind == status {
-        Some(EndpointMessage::Status { endpoint, details })
-    } else {
-        Some(EndpointMessage::Contact { endpoint, details })
-    }
+    Some(EndpointMessage::Status { endpoint, details })
 }

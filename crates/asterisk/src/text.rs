@@ -14,6 +14,28 @@ pub(crate) fn lossy(bytes: impl Into<Vec<u8>>) -> CString {
     CString::new(bytes).unwrap_or_default()
 }
 
+/// Makes text of bytes from outside that stays one line and cannot drive a terminal: control
+/// characters become `\x1b`, those beyond ASCII (such as CSI) `\u{9b}`, and bytes that are no
+/// UTF-8 `\xff`. A tab stays.
+pub(crate) fn escape(bytes: &[u8]) -> String {
+    let mut escaped = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match u8::try_from(character) {
+                Ok(byte) if byte.is_ascii_control() && byte != b'\t' => {
+                    escaped.extend(byte.escape_ascii().map(char::from));
+                }
+                _ if character.is_control() && character != '\t' => {
+                    escaped.extend(character.escape_unicode());
+                }
+                _ => escaped.push(character),
+            }
+        }
+        escaped.extend(chunk.invalid().escape_ascii().map(char::from));
+    }
+    escaped
+}
+
 /// Borrows a C string that may be null; null reads as empty.
 ///
 /// # Safety
