@@ -40,7 +40,8 @@ const DESTROY_WAIT: Duration = Duration::from_secs(1);
 /// How long to let it go on before looking again.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// An object, copied: its id and its fields as they would stand in a configuration file.
+/// An object, copied: its id, and those of its fields that were asked for, as they would stand in a
+/// configuration file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Object {
     /// Unique in its type. Of a contact: `<aor>;@<hash of the URI>`.
@@ -59,11 +60,11 @@ impl Object {
     }
 }
 
-/// All objects of a type that module `module` keeps (`c"res_pjsip"`, `c"contact"`); `None` if it
-/// is not loaded.
+/// All objects of a type that module `module` keeps (`c"res_pjsip"`, `c"contact"`), with these of
+/// their fields; `None` if it is not loaded.
 ///
 /// Reads the backend, which may be a database: not on a channel's thread.
-pub fn all(module: &CStr, object_type: &CStr) -> Option<Vec<Object>> {
+pub fn all(module: &CStr, object_type: &CStr, fields: &[&CStr]) -> Option<Vec<Object>> {
     // In this order, so that the file stays mapped until the objects are gone.
     let _file = MappedFile::of(module)?;
     let instance = instance(module)?;
@@ -79,7 +80,9 @@ pub fn all(module: &CStr, object_type: &CStr) -> Option<Vec<Object>> {
     let mut found = Vec::new();
     if let Some(objects) = objects {
         // SAFETY: the container holds objects of this instance's, alive for the call.
-        ao2::for_each(&objects, |object| found.push(unsafe { copy(instance.as_ptr(), object) }));
+        ao2::for_each(&objects, |object| {
+            found.push(unsafe { copy(instance.as_ptr(), object, fields) })
+        });
     }
     Some(found)
 }
@@ -112,17 +115,21 @@ impl<'a> Observed<'a> {
         unsafe { text::borrow(id) }
     }
 
-    /// A copy with all fields.
-    pub fn to_object(&self) -> Object {
+    /// A copy with these of its fields.
+    pub fn to_object(&self, fields: &[&CStr]) -> Object {
         // SAFETY: the instance lives as long as its observers may be called, see `Slot`.
-        unsafe { copy(self.instance, self.object.as_ptr()) }
+        unsafe { copy(self.instance, self.object.as_ptr(), fields) }
     }
 }
 
 /// # Safety
 ///
 /// `object` is a live object of the live `instance`, whose module is mapped.
-unsafe fn copy(instance: *const sys::ast_sorcery, object: *const c_void) -> Object {
+unsafe fn copy(
+    instance: *const sys::ast_sorcery,
+    object: *const c_void,
+    wanted: &[&CStr],
+) -> Object {
     // SAFETY: the caller promises it.
     let id = unsafe { sys::ast_sorcery_object_get_id(object) };
     // SAFETY: NUL-terminated, inside the object.
@@ -133,6 +140,7 @@ unsafe fn copy(instance: *const sys::ast_sorcery, object: *const c_void) -> Obje
     };
     // SAFETY: the list lives until it is destroyed below.
     let fields = unsafe { config::variables(list) }
+        .filter(|field| wanted.contains(&field.name))
         .map(|field| (field.name.to_owned(), field.value.to_owned()))
         .collect();
     // SAFETY: ours, destroyed once; null is fine.

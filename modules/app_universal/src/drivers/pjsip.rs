@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    ffi::CStr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -63,6 +64,9 @@ impl Pjsip {
     }
 }
 
+/// What is asked of a contact.
+const FIELDS: [&CStr; 3] = [c"endpoint", c"expiration_time", c"reg_server"];
+
 /// A contact that is registered here.
 type Registered = (String, String, Option<Instant>);
 
@@ -86,7 +90,7 @@ pub(super) fn report_all(shared: &Shared) {
 
 /// All contacts of this server; none if res_pjsip is not loaded.
 fn contacts() -> Vec<Registered> {
-    let objects = sorcery::all(c"res_pjsip", c"contact").unwrap_or_default();
+    let objects = sorcery::all(c"res_pjsip", c"contact", &FIELDS).unwrap_or_default();
     objects.iter().filter_map(registered).collect()
 }
 
@@ -95,11 +99,13 @@ fn report(shared: &Shared, event: &Event<'_>) {
     let now = Instant::now();
     match event {
         Event::Created(contact) | Event::Updated(contact) => {
-            let Some((endpoint, id, expires)) = registered(&contact.to_object()) else { return };
+            let Some((endpoint, id, expires)) = registered(&contact.to_object(&FIELDS)) else {
+                return;
+            };
             shared.registrar().registered(now, DRIVER, &endpoint, &id, expires, How::Register);
         }
         Event::Deleted(contact) => {
-            let Some((endpoint, id, _)) = registered(&contact.to_object()) else { return };
+            let Some((endpoint, id, _)) = registered(&contact.to_object(&FIELDS)) else { return };
             shared.registrar().unregistered(now, DRIVER, &endpoint, &id);
         }
         Event::Loaded => return,
