@@ -61,7 +61,7 @@ impl Module for Hello {
         let contacts = Watch::new(c"res_pjsip", c"contact", move |event| {
             if let Event::Created(contact) | Event::Updated(contact) = event {
                 counted.registrations.fetch_add(1, Ordering::Relaxed);
-                let contact = contact.to_object();
+                let contact = contact.to_object(&[c"endpoint", c"uri"]);
                 let endpoint = contact.field(c"endpoint").unwrap_or(c"?");
                 asterisk::verbose!(3, "{endpoint:?} has registered");
             }

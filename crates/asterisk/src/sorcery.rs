@@ -79,9 +79,9 @@ pub fn all(module: &CStr, object_type: &CStr, fields: &[&CStr]) -> Option<Vec<Ob
     let objects = unsafe { Ref::take(objects.cast::<sys::ao2_container>()) };
     let mut found = Vec::new();
     if let Some(objects) = objects {
-        // SAFETY: the container holds objects of this instance's, alive for the call.
         ao2::for_each(&objects, |object| {
-            found.push(unsafe { copy(instance.as_ptr(), object, fields) })
+            // SAFETY: the container holds objects of this instance's, alive for the call.
+            found.push(unsafe { copy(instance.as_ptr(), object, fields) });
         });
     }
     Some(found)
