@@ -328,8 +328,8 @@ impl Slot {
             if lock(&self.attached).is_none() {
                 break;
             }
-            // Ours is not found: it is being destroyed on another thread, which detaches us. Should our
-            // code not be kept, it is better to wait on than to be called when it is gone.
+            // Ours is not found: it is being destroyed on another thread, which detaches us.
+            // If our code cannot be kept, better wait on than be called when it is gone.
             if Instant::now() >= deadline && keep_own_code() {
                 crate::error!(
                     "{module:?} hangs in its unload and may still call us: this module's code \
