@@ -101,7 +101,8 @@ impl Asterisk {
     ///
     /// If it ends by itself, or is not ready in time.
     pub fn start(&self) -> Result<()> {
-        if self.process().is_some() {
+        // Somebody may have stopped it at its own console.
+        if self.process().as_ref().is_some_and(|process| !process.has_ended()) {
             return Ok(());
         }
         let mut command = Command::new("/usr/sbin/asterisk");

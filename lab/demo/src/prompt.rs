@@ -68,6 +68,7 @@ fn obey(scene: &Scene<'_>, line: &str) -> Result<bool> {
         ("", _) => {}
         ("quit" | "exit", _) => return Ok(false),
         ("help" | "?", _) => println!("{HELP}"),
+        ("dial", "") => println!("dial whom? As in: dial 200"),
         ("dial", number) => dial(scene, number)?,
         ("hangup", _) => scene.caller.hang_up()?,
         ("register", what) => scene.desk.register_at(desk_at(scene, what)?, HOUR)?,
