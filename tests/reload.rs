@@ -149,7 +149,7 @@ fn a_configuration_with_mistakes_is_refused_as_a_whole_and_the_old_one_stays() -
         ("[x]\nprefix = PEERA_\nidentity = @x/\n", "prefix 'PEERA_' is already used in section"),
     ];
     for (mistake, message) in mistakes {
-        a.write_file("universal.conf", &good.replace("deadline = 50\n", mistake))?;
+        a.write_file("universal.conf", &good.replace("deadline = 1000\n", mistake))?;
         a.cli("module reload app_universal.so")?;
         a.wait_log(message, SOON)?;
         let trouble = a.warnings()?;

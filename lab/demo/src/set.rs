@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use tandem_lab::{Asterisk, DEMO_NUMBER, Lab, ServerConfig, TRUNK_SECRET};
+use tandem_lab::{Asterisk, DEMO_NUMBER, Lab, TRUNK_SECRET};
 
 /// The name that logs are kept by, in `target/lab`.
 const NAME: &str = "demo";
@@ -16,10 +16,6 @@ pub(crate) const GRACE: Duration = Duration::from_secs(2);
 /// After how long a server that does not answer is given up by a caller's server, which is when `Dial` goes on.
 /// chan_iax2 waits twice the time that `autokill` says.
 pub(crate) const GIVEN_UP_AFTER: Duration = Duration::from_secs(2);
-/// The longest that a channel waits for a cache. The default of 50 is for machines that do nothing else; here
-/// three servers, phones and maybe a build share a small one, and "too late to tell" is not in the story.
-const DEADLINE_MS: u32 = 1000;
-
 /// Every server's name for the trunk, in the documentation and here.
 const DOCUMENTED_USER: &str = "user:secret";
 const DOCUMENTED_BEGIN: &str = "```ini\n[find]\n";
@@ -31,17 +27,12 @@ pub(crate) fn build() -> Result<Lab> {
     let help = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../modules/app_universal/app_universal-en_US.xml");
     let autokill_ms = GIVEN_UP_AFTER.as_millis() / 2;
-    let patient = |server: ServerConfig| {
-        server.replace("universal.conf", "deadline = 50\n", &format!("deadline = {DEADLINE_MS}\n"))
-    };
     let lab = Lab::builder(NAME)
         .number(DEMO_NUMBER)
         .module(Lab::built_module()?)
         .documentation(help)
-        .server("A", patient)
-        .server("B", patient)
         .server("gateway", |server| {
-            patient(server)
+            server
                 .extensions(&gateway_dialplan())
                 .append("iax.conf", &format!("[general](+)\nautokill = {autokill_ms}\n"))
         })
