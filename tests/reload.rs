@@ -24,7 +24,7 @@ const GROWTH_BOUND_BYTES: u64 = 2_000_000;
 /// begins new ones.
 const DIRECT_CALLS: &str = "
 [direct]
-exten => s,1,Answer()
+exten => d,1,Answer()
  same => n(again),GetUniVar(X=direct)
  same => n,Wait(0.01)
  same => n,Goto(again)
@@ -51,9 +51,9 @@ fn busy(server: ServerConfig) -> ServerConfig {
     server.load("app_exec").append("extensions.conf", &calls)
 }
 
-fn start_calls(server: &Asterisk, count: usize, context: &str) -> Result<()> {
+fn start_calls(server: &Asterisk, count: usize, place: &str) -> Result<()> {
     for _ in 0..count {
-        server.cli(&format!("channel originate Local/s@{context}/n application Wait 600"))?;
+        server.cli(&format!("channel originate Local/{place}/n application Wait 600"))?;
     }
     Ok(())
 }
@@ -81,7 +81,7 @@ fn two_hundred_unloads_under_calls_and_registrations_leave_no_mapping_and_no_gro
     let a = lab.a();
     wait_ready(a)?;
     let pid = a.pid()?;
-    start_calls(a, CALLS, "busy")?;
+    start_calls(a, CALLS, "s@busy")?;
 
     let done = AtomicBool::new(false);
     let growth = thread::scope(|scope| -> Result<u64> {
@@ -100,7 +100,7 @@ fn two_hundred_unloads_under_calls_and_registrations_leave_no_mapping_and_no_gro
     ensure!(a.pid()? == pid, "Asterisk is the same process");
     assert!(growth < GROWTH_BOUND_BYTES, "{growth} bytes more after {ROUNDS} rounds");
     let channels = a.cli("core show channels concise")?;
-    let busy = channels.lines().filter(|line| line.contains("!busy!s!")).count();
+    let busy = channels.lines().filter(|line| line.contains(";2!busy!s!")).count();
     assert_eq!(busy, CALLS, "the calls go on: {channels}");
     a.wait_cli("universal show status", "50 published", SOON)?;
     Ok(())
@@ -121,7 +121,7 @@ fn growth(a: &Asterisk) -> Result<u64> {
 
 /// Unload, look for what is left of the module, load, reload.
 fn one_round(a: &Asterisk) -> Result<()> {
-    start_calls(a, 1, "direct")?;
+    start_calls(a, 1, "d@direct")?;
     unload(a)?;
     ensure!(!a.maps_contains("app_universal")?, "a mapping is left");
     let answer = a.cli("module load app_universal.so")?;
