@@ -33,7 +33,7 @@ pub(crate) const FUNCTIONS: &[&str] = &[
     "stasis_subscription_(accept_message_type|set_filter)",
     "stasis_message_(data|type)|stasis_cache_dump",
     "ast_endpoint_(topic_all|topic_all_cached|cache|latest_snapshot)",
-    "ast_endpoint_(state_type|contact_state_type|snapshot_type)",
+    "ast_endpoint_(state_type|snapshot_type)",
     "__ast_str_helper2",
     "ast_pthread_create_stack",
     "ast_get_version(_num)?",

@@ -33,15 +33,7 @@ impl Function for UniVar {
         value: &mut Value<'_>,
     ) -> Result<(), FunctionError> {
         let (name, _ttl) = arguments::name_and_rest(args.to_bytes());
-        let answer = requests::get(&module.shared.current(), name).and_then(|answer| {
-            if let (Answer::Value(text), Some(limit)) = (&answer, value.limit())
-                && text.len() > limit
-            {
-                let name = String::from_utf8_lossy(name).into_owned();
-                return Err(Refusal::TooLongForReader { name, bytes: text.len(), limit });
-            }
-            Ok(answer)
-        });
+        let answer = requests::get(&module.shared.current(), name);
         finish(channel, answer.map(|answer| (answer.status(), answer)), |answer| match answer {
             Answer::Value(text) => value.set(&text).map_err(FunctionError::from),
             _ => Ok(()),
