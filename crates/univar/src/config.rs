@@ -14,6 +14,9 @@ pub const DEFAULT_PORT: u16 = 11211;
 /// Most cache servers in one section.
 pub const SERVERS_MAX: usize = 64;
 
+/// Longest name of a node, in bytes, that a record carries.
+pub const OWNER_MAX_BYTES: usize = 64;
+
 /// Shortest deadline: below it the kernel's own timers decide.
 pub const DEADLINE_MIN: Duration = Duration::from_millis(1);
 
@@ -25,6 +28,9 @@ pub const DEADLINE_MAX: Duration = Duration::from_secs(10);
 pub struct Config {
     /// The sections, `[general]` first.
     pub sections: Vec<SectionConfig>,
+    /// This node's name in what it writes with two copies or a secret; at most
+    /// [`OWNER_MAX_BYTES`] of it.
+    pub owner: String,
 }
 
 /// One section of `universal.conf`.
@@ -38,6 +44,32 @@ pub struct SectionConfig {
     pub servers: Vec<String>,
     /// How long one batch of operations may take, all in all.
     pub deadline: Duration,
+    /// How many of the servers hold each name: 1 or 2.
+    pub copies: usize,
+    /// What proves that a record was written by one of us.
+    pub secret: Option<Secret>,
+}
+
+/// A section's secret. It shows itself to nobody.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Secret(Box<[u8]>);
+
+impl Secret {
+    /// A secret of these bytes.
+    #[must_use]
+    pub fn new(bytes: impl AsRef<[u8]>) -> Self {
+        Self(bytes.as_ref().into())
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// Why a configuration cannot be used. The messages are meant for the operator.
@@ -273,11 +305,13 @@ mod tests {
             prefixes: prefixes.iter().map(|prefix| prefix.as_bytes().to_vec()).collect(),
             servers: servers.iter().map(|&server| server.to_owned()).collect(),
             deadline: Duration::from_millis(50),
+            copies: 1,
+            secret: None,
         }
     }
 
     fn error(sections: Vec<SectionConfig>) -> ConfigError {
-        Config { sections }.check().unwrap_err()
+        Config { sections, ..Config::default() }.check().unwrap_err()
     }
 
     #[test]
@@ -323,6 +357,6 @@ mod tests {
         let other = section("other", &["A_"], &["b"]);
         assert!(matches!(error(vec![general.clone(), other]), ConfigError::BadPrefix { .. }));
         let longer = section("other", &["A_B"], &["b"]);
-        assert_eq!(Config { sections: vec![general, longer] }.check(), Ok(()));
+        assert_eq!(Config { sections: vec![general, longer], ..Config::default() }.check(), Ok(()));
     }
 }

@@ -97,6 +97,7 @@ impl<'a> Exchange<'a> {
                 let reason = Invalid::TooLong { len: value.len() };
                 self.outcomes.push(Outcome::Invalid(reason));
             }
+            _ if !is_known(&op) => self.outcomes.push(Outcome::Unreachable),
             _ => {
                 self.outcomes.push(Outcome::Unreachable);
                 self.todo.push_back(Turn { slot, op, step: Step::First, round: 0 });
@@ -132,6 +133,7 @@ impl<'a> Exchange<'a> {
             (Step::First, Op::Keep { .. } | Op::Withdraw { .. }) => {
                 Request::Get { key, flags: Flags::VALUE_AND_CAS }
             }
+            (Step::First, _) => return,
             (Step::Add, op) => {
                 let flags = push_ttl(flags.mode(SetMode::Add), lease(op), self.unix_now_s);
                 Request::Set { key, flags: flags.as_flags(), data: op.value().unwrap_or_default() }
@@ -309,6 +311,10 @@ fn second_verdict(step: Step, response: &Response<'_>) -> Option<Verdict> {
     })
 }
 
+fn is_known(op: &Op<'_>) -> bool {
+    !matches!(op, Op::Add { .. } | Op::Increment { .. } | Op::Life { .. } | Op::Touch { .. })
+}
+
 fn key_of(name: &Name) -> Key<'_> {
     Key::new(name.as_bytes()).expect("a name keeps memcached's rules for keys")
 }
@@ -317,7 +323,7 @@ fn lease(op: Op<'_>) -> Option<Duration> {
     match op {
         Op::Set { ttl, .. } => ttl,
         Op::Take { ttl, .. } | Op::Keep { ttl, .. } => Some(ttl),
-        Op::Get { .. } | Op::Delete { .. } | Op::Withdraw { .. } => None,
+        _ => None,
     }
 }
 

@@ -26,7 +26,7 @@ mod talk;
 
 pub use config::{
     Address, AddressError, Config, ConfigError, DEADLINE_MAX, DEADLINE_MIN, DEFAULT_PORT,
-    SERVERS_MAX, SectionConfig,
+    OWNER_MAX_BYTES, SERVERS_MAX, Secret, SectionConfig,
 };
 pub use name::{NAME_MAX_BYTES, Name, NameError, RESERVED_PREFIX};
 pub use op::{ENVELOPE_MAGIC, Invalid, Op, Outcome, VALUE_MAX_BYTES};

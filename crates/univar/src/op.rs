@@ -39,6 +39,38 @@ pub enum Op<'a> {
         /// Of what.
         name: &'a Name,
     },
+    /// Writes if nothing is there: [`Outcome::Done`], or [`Outcome::Exists`]. At most one of
+    /// several that add is told `Done`: a lock.
+    Add {
+        /// To what.
+        name: &'a Name,
+        /// Any bytes, at most [`VALUE_MAX_BYTES`].
+        value: &'a [u8],
+        /// As in [`Op::Set`].
+        ttl: Option<Duration>,
+    },
+    /// Adds to a decimal number, beginning with 0 where nothing is: [`Outcome::Number`], or
+    /// [`Invalid::NotANumber`].
+    Increment {
+        /// Of what.
+        name: &'a Name,
+        /// How much; may be negative.
+        by: i64,
+        /// The life of a number that is made; one that is there keeps its own.
+        ttl: Option<Duration>,
+    },
+    /// How long it will live: [`Outcome::Life`], or [`Outcome::Missing`].
+    Life {
+        /// Of what.
+        name: &'a Name,
+    },
+    /// Gives it another time to live: [`Outcome::Done`], or [`Outcome::Missing`].
+    Touch {
+        /// Of what.
+        name: &'a Name,
+        /// As in [`Op::Set`].
+        ttl: Option<Duration>,
+    },
     /// Writes a registration's record, whoever held it: [`Outcome::Done`].
     Take {
         /// Of what.
@@ -76,6 +108,10 @@ impl<'a> Op<'a> {
             Self::Get { name }
             | Self::Set { name, .. }
             | Self::Delete { name }
+            | Self::Add { name, .. }
+            | Self::Increment { name, .. }
+            | Self::Life { name }
+            | Self::Touch { name, .. }
             | Self::Take { name, .. }
             | Self::Keep { name, .. }
             | Self::Withdraw { name, .. } => name,
@@ -86,8 +122,13 @@ impl<'a> Op<'a> {
     #[must_use]
     pub fn value(&self) -> Option<&'a [u8]> {
         match *self {
-            Self::Get { .. } | Self::Delete { .. } => None,
+            Self::Get { .. }
+            | Self::Delete { .. }
+            | Self::Increment { .. }
+            | Self::Life { .. }
+            | Self::Touch { .. } => None,
             Self::Set { value, .. }
+            | Self::Add { value, .. }
             | Self::Take { value, .. }
             | Self::Keep { value, .. }
             | Self::Withdraw { value, .. } => Some(value),
@@ -104,6 +145,12 @@ pub enum Outcome {
     Done,
     /// It is certainly not there.
     Missing,
+    /// Add: something is there already, and was left alone.
+    Exists,
+    /// Increment: the number that it is now.
+    Number(i64),
+    /// Life: what is left of it, in whole seconds; `None` is for ever.
+    Life(Option<Duration>),
     /// Keep, Withdraw: another's record stands, and was left alone.
     Foreign,
     /// Cannot tell. A write may or may not have happened.
@@ -126,6 +173,9 @@ pub enum Invalid {
     /// deletes the old value when it refuses a new one so.
     #[error("the cache server refused the value as too large")]
     Refused,
+    /// Increment: what stands there is no decimal number, or the sum does not fit 64 bits.
+    #[error("the value is not a whole number that can be counted up")]
+    NotANumber,
     /// A Tandem envelope stands there: another node is configured for two copies or a secret.
     #[error("the cache holds an envelope: not all servers have the same configuration")]
     Envelope,

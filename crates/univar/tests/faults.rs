@@ -288,7 +288,7 @@ fn a_reload_keeps_connections_and_health() {
         section("general", &[], &[server.address()]),
         section("phones", &["PEER_"], &[other.address(), server.address()]),
     ];
-    let config = Config { sections };
+    let config = Config { sections, ..Config::default() };
     let next = Store::new(&config, Some(&bench.store), Arc::new(|| {})).unwrap();
     drop(bench);
     let rows = next.servers();

@@ -107,8 +107,10 @@ fn store(
             .collect(),
         servers: section.servers.clone(),
         deadline: section.deadline,
+        copies: 1,
+        secret: None,
     });
-    let config = univar::Config { sections: sections.collect() };
+    let config = univar::Config { sections: sections.collect(), ..univar::Config::default() };
     let bell = Arc::clone(bell);
     Store::new(&config, previous, Arc::new(move || bell.servers()))
 }

@@ -216,7 +216,8 @@ impl Bench {
         let wake = Arc::new(move || {
             count.fetch_add(1, Ordering::SeqCst);
         });
-        let store = Store::new(&Config { sections }, None, wake).expect("a good configuration");
+        let store = Store::new(&Config { sections, ..Config::default() }, None, wake)
+            .expect("a good configuration");
         Self { store, woken }
     }
 
@@ -272,6 +273,8 @@ pub fn section(name: &str, prefixes: &[&str], servers: &[String]) -> SectionConf
         prefixes: prefixes.iter().map(|prefix| prefix.as_bytes().to_vec()).collect(),
         servers: servers.to_vec(),
         deadline: DEADLINE,
+        copies: 1,
+        secret: None,
     }
 }
 
