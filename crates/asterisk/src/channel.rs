@@ -102,17 +102,18 @@ impl<'a> Channel<'a> {
     }
 
     /// Whether the dialplan has this place for the channel: an extension, a pattern, or what a
-    /// switch says. Asterisk locks the dialplan for it, and switches may take their time.
-    pub fn finds(&mut self, spot: &Spot) -> bool {
-        // SAFETY: a live channel, unlocked; NUL-terminated strings, which are only read; no caller
-        // id is one that is not known.
+    /// switch says, for calls from `caller_id` (`None`: not known). Asterisk locks the dialplan
+    /// for it, and switches may take their time.
+    pub fn finds(&mut self, spot: &Spot, caller_id: Option<&CStr>) -> bool {
+        // SAFETY: a live channel, unlocked; NUL-terminated strings, which are only read; the
+        // caller id may be null.
         let found = unsafe {
             sys::ast_exists_extension(
                 self.as_ptr(),
                 spot.context.as_ptr(),
                 spot.extension.as_ptr(),
                 spot.priority,
-                ptr::null(),
+                caller_id.map_or(ptr::null(), CStr::as_ptr),
             )
         };
         found != 0

@@ -19,7 +19,7 @@
 //! the structure and the code stay for a while longer (`GRACE` in `registry.rs`). Inside, `exec`
 //! counts as the module's user, as an application does, so that a soft unload is refused.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::marker::PhantomData;
 use std::mem;
 
@@ -51,8 +51,18 @@ pub trait Switch: 'static {
 
     /// Does what priority 1 of the extension does. After a panic, or while the module is being
     /// unloaded, the channel goes to the context's extension `e` or is hung up.
-    fn run(module: &Self::Module, channel: &mut Channel<'_>, data: &CStr, extension: &CStr)
-    -> Then;
+    fn run(module: &Self::Module, channel: &mut Channel<'_>, call: &Call) -> Then;
+}
+
+/// What a switch is run for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Call {
+    /// What stands after the `/`, as in [`Switch::matches`].
+    pub data: CString,
+    /// The extension that was asked for.
+    pub extension: CString,
+    /// The caller's number, if it is known.
+    pub caller_id: Option<CString>,
 }
 
 /// How an extension is looked for.
@@ -239,13 +249,13 @@ unsafe extern "C" fn match_more<S: Switch>(
 
 /// The dialplan is not locked any more. So the strings are copied first thing: `data` belongs to
 /// the dialplan, which a reload may free from now on (that pbx.c hands it over so is the same for
-/// all switches), and the extension to the channel, which a transfer may change.
+/// all switches), the others to the channel, which a transfer may change.
 unsafe extern "C" fn execute<S: Switch>(
     channel: *mut sys::ast_channel,
     _context: *const c_char,
     extension: *const c_char,
     _priority: c_int,
-    _caller_id: *const c_char,
+    caller_id: *const c_char,
     data: *const c_char,
 ) -> c_int {
     let name = S::NAME.to_string_lossy();
@@ -254,6 +264,10 @@ unsafe extern "C" fn execute<S: Switch>(
         let data = unsafe { text::borrow(data) }.to_owned();
         // SAFETY: as above.
         let extension = unsafe { text::borrow(extension) }.to_owned();
+        // SAFETY: as above; it is the channel's too.
+        let number = unsafe { text::borrow(caller_id) }.to_owned();
+        let caller_id = (!caller_id.is_null()).then_some(number);
+        let call = Call { data, extension, caller_id };
         let Some(lent) = S::Module::slot().enter() else {
             crate::warning!("switch {name} is gone: its module is being unloaded");
             return Then::Fail;
@@ -262,7 +276,7 @@ unsafe extern "C" fn execute<S: Switch>(
         // SAFETY: pbx.c calls with a channel that it keeps alive until we return, on the thread
         // that owns the channel.
         let Some(mut channel) = (unsafe { Channel::lent(channel) }) else { return Then::Fail };
-        S::run(lent.state, &mut channel, &data, &extension)
+        S::run(lent.state, &mut channel, &call)
     })
     .raw()
 }

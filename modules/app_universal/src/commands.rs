@@ -210,6 +210,16 @@ impl Command for ShowStatus {
             if !section.prefixes.is_empty() {
                 let _ = writeln!(out, "    locates under {}", section.prefixes.join(" "));
             }
+            if let Some(switch) = &section.switch {
+                let patterns: Vec<_> =
+                    switch.patterns.iter().map(|p| p.to_string_lossy()).collect();
+                let (name, ring) = (&section.name, switch.ring.as_secs());
+                let patterns = patterns.join(" ");
+                let _ = writeln!(
+                    out,
+                    "    switch => Universal/{name} takes {patterns}, rings {ring} s"
+                );
+            }
         }
         let counts = count_states(module);
         let _ = writeln!(

@@ -3,7 +3,9 @@
 //! Glue only. What a request means is decided in `universal`, `univar` and `sri`, which have no
 //! Asterisk in them; what Asterisk is, `asterisk` knows.
 //!
-//! - `applications`, `functions`, `commands`, `actions`: what the dialplan, the CLI and AMI call;
+//! - `applications`, `functions`, `switch`, `commands`, `actions`: what the dialplan, the CLI and AMI
+//!   call;
+//! - `locate`: which servers have a peer;
 //! - `configuration`: `universal.conf` into a `Shared`;
 //! - `drivers`: which peers are registered here, from chan_pjsip, chan_iax2 and the others;
 //! - `publisher`: our one I/O thread, which tells the cache servers;
@@ -23,9 +25,11 @@ mod commands;
 mod configuration;
 mod drivers;
 mod functions;
+mod locate;
 mod publisher;
 mod requests;
 mod shared;
+mod switch;
 
 use drivers::Drivers;
 use publisher::{Publisher, Resolver};
@@ -55,6 +59,7 @@ impl Module for AppUniversal {
     fn load(registry: &mut Registry<Self>) -> Result<Self, LoadError> {
         applications::register(registry);
         functions::register(registry);
+        switch::register(registry);
         commands::register(registry);
         actions::register(registry);
 

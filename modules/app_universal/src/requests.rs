@@ -25,10 +25,12 @@ pub(crate) enum Refusal {
     TooLongForReader { name: String, bytes: usize, limit: usize },
     #[error("the value of {0} has a NUL byte in it, which Asterisk cannot carry")]
     Nul(String),
-    #[error("it is no identity: too long, or with control bytes in it")]
+    #[error("it is no identity: too long, or with control bytes, '&' or ',' in it")]
     NotDialable,
     #[error("no section of universal.conf has prefixes= or a prefix=, so no peer can be located")]
     NoPrefixes,
+    #[error("the switch's section is not in universal.conf any more, or has no match=")]
+    NoSwitch,
     #[error("there is no dial= beside prefixes= in universal.conf and no template was given")]
     NoTemplate,
     #[error(transparent)]
