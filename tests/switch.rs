@@ -373,17 +373,19 @@ fn a_call_that_was_put_through_keeps_the_module_and_a_reload_does_not_mind() -> 
 }
 
 const CALLS: usize = 100;
-const ROUNDS: u32 = 40;
+const ROUNDS: u32 = 100;
 
 /// A call that is at the switch again and again, whatever becomes of it.
 const AGAIN: &str = "
 [again]
 switch => Universal/fleet
-exten => _2XX,2,Wait(2)
+exten => s,1,Answer()
  same => n,Goto(200,1)
-exten => i,1,Wait(2)
+exten => _2XX,2,Wait(1)
  same => n,Goto(200,1)
-exten => e,1,Wait(2)
+exten => i,1,Wait(1)
+ same => n,Goto(200,1)
+exten => e,1,Wait(1)
  same => n,Goto(200,1)
 ";
 
@@ -397,7 +399,7 @@ fn a_hundred_calls_at_the_switch_survive_unloads_and_reloads_and_no_mapping_is_l
     wait_ready(a)?;
     let pid = a.pid()?;
     for _ in 0..CALLS {
-        a.cli("channel originate Local/200@again/n application Wait 600")?;
+        a.cli("channel originate Local/s@again/n application Wait 600")?;
     }
     let there = || -> Result<usize> {
         let channels = a.cli("core show channels concise")?;

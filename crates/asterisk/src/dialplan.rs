@@ -36,6 +36,10 @@ use crate::text;
 /// How long to wait for a moment at which nobody is on the way.
 const QUIET_WAIT: Duration = Duration::from_secs(2);
 
+/// From when on channels that were there at every look count as standing there: the outgoing half
+/// of a Local channel does so for its whole life.
+const SETTLED: Duration = Duration::from_secs(1);
+
 /// How long to let channels go on before looking again.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -81,14 +85,14 @@ pub(crate) fn lock_when_quiet(wanted: &[&dyn Registration]) -> Option<Contexts> 
     if wanted.is_empty() {
         return Some(Contexts::lock(Vec::new()));
     }
-    let deadline = Instant::now() + QUIET_WAIT;
+    let began = Instant::now();
     let mut always: Option<Vec<usize>> = None;
     loop {
         // Before the dialplan's lock, for this takes the lock of the list of channels. Who holds
         // that may wait for a channel, whose holder may wait for the dialplan.
         let channels = channels();
         let contexts = Contexts::lock(channels);
-        let late = Instant::now() >= deadline;
+        let waited = began.elapsed();
         if contexts.channels_are_all() {
             let there = channels_at(&contexts, &places(&contexts, wanted));
             if there.is_empty() {
@@ -98,11 +102,12 @@ pub(crate) fn lock_when_quiet(wanted: &[&dyn Registration]) -> Option<Contexts> 
                 None => there.clone(),
                 Some(before) => before.into_iter().filter(|id| there.contains(id)).collect(),
             };
-            if late {
-                return (standing.len() == there.len()).then_some(contexts);
+            if waited >= SETTLED && standing.len() == there.len() {
+                return Some(contexts);
             }
             always = Some(standing);
-        } else if late {
+        }
+        if waited >= QUIET_WAIT {
             return None;
         }
         drop(contexts);
