@@ -1,4 +1,4 @@
-//! `UNIVAR()`, `UNIVAR_EXISTS()` and `LOCATE()`.
+//! `UNIVAR()` and its kin, and `LOCATE()`.
 
 use std::ffi::CStr;
 
@@ -16,7 +16,13 @@ use crate::{
 };
 
 pub(crate) fn register(registry: &mut Registry<AppUniversal>) {
-    registry.function::<UniVar>().function::<UniVarExists>().function::<Locate>();
+    registry
+        .function::<UniVar>()
+        .function::<UniVarExists>()
+        .function::<UniVarTtl>()
+        .function::<UniVarAdd>()
+        .function::<UniVarInc>()
+        .function::<Locate>();
 }
 
 struct UniVar;
@@ -79,6 +85,97 @@ impl Function for UniVarExists {
             value.set(text).map_err(FunctionError::from)
         })
     }
+}
+
+struct UniVarTtl;
+
+impl Function for UniVarTtl {
+    type Module = AppUniversal;
+    const NAME: &'static CStr = c"UNIVAR_TTL";
+    const ACCESS: Access = Access::ReadWrite;
+
+    fn read(
+        module: &AppUniversal,
+        channel: Option<&mut Channel<'_>>,
+        args: &CStr,
+        value: &mut Value<'_>,
+    ) -> Result<(), FunctionError> {
+        let life = requests::life(&module.shared.current(), args.to_bytes().trim_ascii());
+        finish(channel, life, |life| match life {
+            Some(Some(left)) => set_number(value, left.as_secs()),
+            Some(None) => set_number(value, -1),
+            None => Ok(()),
+        })
+    }
+
+    fn write(
+        module: &AppUniversal,
+        channel: Option<&mut Channel<'_>>,
+        args: &CStr,
+        value: &CStr,
+    ) -> Result<(), FunctionError> {
+        let touch = || {
+            let life = arguments::life(value.to_bytes())?;
+            requests::touch(&module.shared.current(), args.to_bytes().trim_ascii(), life)
+        };
+        finish(channel, touch().map(|status| (status, ())), Ok)
+    }
+}
+
+struct UniVarAdd;
+
+impl Function for UniVarAdd {
+    type Module = AppUniversal;
+    const NAME: &'static CStr = c"UNIVAR_ADD";
+    const ACCESS: Access = Access::Read;
+    // Reading it writes.
+    const DANGEROUS: Option<Access> = Some(Access::Read);
+
+    fn read(
+        module: &AppUniversal,
+        channel: Option<&mut Channel<'_>>,
+        args: &CStr,
+        value: &mut Value<'_>,
+    ) -> Result<(), FunctionError> {
+        let add = || {
+            let add = arguments::add(args.to_bytes())?;
+            requests::add(&module.shared.current(), &add.name, &add.value, add.ttl)
+        };
+        finish(channel, add(), |added| match added {
+            Some(won) => set_number(value, u8::from(won)),
+            None => Ok(()),
+        })
+    }
+}
+
+struct UniVarInc;
+
+impl Function for UniVarInc {
+    type Module = AppUniversal;
+    const NAME: &'static CStr = c"UNIVAR_INC";
+    const ACCESS: Access = Access::Read;
+    // Reading it writes.
+    const DANGEROUS: Option<Access> = Some(Access::Read);
+
+    fn read(
+        module: &AppUniversal,
+        channel: Option<&mut Channel<'_>>,
+        args: &CStr,
+        value: &mut Value<'_>,
+    ) -> Result<(), FunctionError> {
+        let count = || {
+            let count = arguments::increment(args.to_bytes())?;
+            requests::increment(&module.shared.current(), &count.name, count.by, count.ttl)
+        };
+        finish(channel, count(), |number| match number {
+            Some(number) => set_number(value, number),
+            None => Ok(()),
+        })
+    }
+}
+
+fn set_number(value: &mut Value<'_>, number: impl ToString) -> Result<(), FunctionError> {
+    Ok(value.set(number.to_string().as_bytes())?)
 }
 
 struct Locate;

@@ -15,6 +15,7 @@ use std::{
     error::Error,
     ffi::CStr,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use asterisk::{LoadError, LoadPriority, Module, Registry};
@@ -47,6 +48,8 @@ struct AppUniversal {
     shared: Arc<Shared>,
     /// What the CLI completed last.
     completion: Mutex<Option<commands::Completion>>,
+    /// When the dialplan was last told that a switch of its has no section.
+    complained_at: Mutex<Option<Instant>>,
 }
 
 impl Module for AppUniversal {
@@ -76,6 +79,7 @@ impl Module for AppUniversal {
             _resolver: resolver,
             shared,
             completion: Mutex::default(),
+            complained_at: Mutex::default(),
         })
     }
 

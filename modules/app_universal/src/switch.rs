@@ -11,7 +11,7 @@
 
 use std::{
     ffi::{CStr, CString},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use asterisk::{
@@ -30,11 +30,14 @@ use crate::{
     AppUniversal,
     locate::locate,
     requests::{self, Refusal},
-    shared::{Current, Shared},
+    shared::{Current, Shared, lock},
 };
 
 /// What a call that one server sends to another carries (chan_iax2's `IAXVAR`): the peer it is for.
 const SENT_FOR: &CStr = c"IAXVAR(TANDEM_SENT_FOR)";
+
+/// How often a line that names no section is complained of.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// The driver whose peers may have several contacts.
 const PJSIP: &str = "PJSIP";
@@ -57,7 +60,10 @@ impl Switch for Universal {
             some => pattern::is_peer(some),
         };
         let settings = module.shared.settings();
-        let Some((_, served)) = section(&settings, data) else { return false };
+        let Some((_, served)) = section(&settings, data) else {
+            complain(module, data);
+            return false;
+        };
         is_peer && switch::any_matches(served.patterns.iter().map(|p| &**p), extension, how)
     }
 
@@ -92,6 +98,18 @@ fn section<'a>(settings: &'a Settings, data: &CStr) -> Option<(&'a Section, &'a 
     let mut sections = settings.sections.iter();
     let section = sections.find(|section| section.name.as_bytes() == data.to_bytes())?;
     Some((section, section.switch.as_ref()?))
+}
+
+/// Says that a line of the dialplan is for nothing: not each time, for it is asked with each call.
+fn complain(module: &AppUniversal, data: &CStr) {
+    let mut last = lock(&module.complained_at);
+    if last.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+        *last = Some(Instant::now());
+        let name = data.to_string_lossy();
+        asterisk::warning!(
+            "switch => Universal/{name}: universal.conf has no section [{name}] with match="
+        );
+    }
 }
 
 /// What becomes of a call.
