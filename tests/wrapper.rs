@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use tandem_lab::Lab;
 use tandem_tests::{Dialplan, SOON};
 
-const DOORS: &str = "
+const DOORS: &str = r#"
 [door]
 switch => Hello/world
 exten => hello,2,UserEvent(Greeted,"Result: ${GREETING}")
@@ -13,7 +13,7 @@ exten => hello,2,UserEvent(Greeted,"Result: ${GREETING}")
 switch => Hello/panic
 exten => hello,2,UserEvent(Greeted,Result: it went on)
 exten => e,1,UserEvent(Greeted,Result: e)
-";
+"#;
 
 #[test]
 fn a_panic_is_logged_with_its_place_and_the_call_goes_on() -> Result<()> {
