@@ -67,7 +67,8 @@ impl Registrations {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let session = Session::open(&self.source)?;
         let prefixes = self.prefixes(&session);
-        let Listing { names, gaps } = session.list(common(&prefixes).as_bytes());
+        let texts: Vec<&[u8]> = prefixes.iter().map(String::as_bytes).collect();
+        let Listing { names, gaps } = session.list(&texts);
         let names: Vec<Name> = names
             .into_iter()
             .filter(|name| self.place(&session, &prefixes, name).is_some())
@@ -157,7 +158,7 @@ fn row(session: &Session, place: &Place<'_>, name: &Name, record: &Record) -> Ro
         section: place.section.to_owned(),
         prefix: place.prefix.clone(),
         seconds_left: record.life.flatten().as_ref().map(Duration::as_secs),
-        cache: session.store().server_name_of(name).to_string(),
+        cache: session.server_of(name),
     }
 }
 
@@ -166,13 +167,4 @@ fn cells(row: &Row) -> [String; 5] {
     let safe = |text: &str| text::escaped(text.as_bytes());
     let left = row.seconds_left.map_or_else(|| "never".to_owned(), |left| left.to_string());
     [safe(&row.peer), safe(&row.identity), safe(&row.section), left, row.cache.clone()]
-}
-
-/// What all prefixes begin with.
-fn common(prefixes: &[String]) -> String {
-    let mut common = prefixes.first().cloned().unwrap_or_default();
-    while !prefixes.iter().all(|prefix| prefix.starts_with(&common)) {
-        common.pop();
-    }
-    common
 }

@@ -2,16 +2,23 @@
 //!
 //! A [`Session`] probes all cache servers when it is opened, as every node does each half second: an absent epoch
 //! marker is begun then (`H`), which is harmless, for nothing counts as missing until somebody has watched it for
-//! 3 seconds and ends it. [`Session::open`] with `wait` does that too.
+//! 3 seconds and ends it. What the probe does not do is to begin a new epoch on a server that has one: so a server
+//! that did not answer is asked again by a [`Store`] that does not remember it. [`Tender`] does the rest of a node's
+//! work, for those who stay.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use univar::epoch::PROBE_INTERVAL;
-use univar::{Address, Config, Name, Op, Outcome, SectionConfig, ServerState, ServerStatus, Store};
+use univar::{
+    Address, Config, DEADLINE_MAX, Name, Op, Outcome, SectionConfig, ServerState, ServerStatus,
+    Store,
+};
 use universal::settings::{Section, Settings};
 
 use crate::out::complain;
@@ -27,12 +34,13 @@ const RETRY_OPS: usize = 16;
 /// How often in a session something is tried again.
 const RETRIES_MAX: u8 = 8;
 
-/// A server that does not answer is probed again within this time: it may have several addresses.
+/// A server that does not answer is probed again within this time: the first probe may have come at a bad moment,
+/// and a host may have several addresses.
 const PROBE_AGAIN_WITHIN: Duration = Duration::from_millis(300);
 const PROBES_MAX: u8 = 8;
 
-/// How long `--wait` waits: a probe, the heal window of 3 seconds, and the probes until its end is seen.
-const WAIT_MAX: Duration = Duration::from_secs(6);
+/// How often a [`Tender`] looks whether there is anything to heal.
+const HEAL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The cache servers of a configuration.
 pub(crate) struct Session {
@@ -68,14 +76,11 @@ impl Session {
     pub(crate) fn open(source: &Source) -> anyhow::Result<Self> {
         let settings = source.settings()?;
         let deadline = source.deadline(&settings);
-        let config = config(&settings, source.owner());
-        let store = Store::new(&config, None, Arc::new(|| {})).context("universal.conf")?;
-        let retries_left = Cell::new(RETRIES_MAX);
-        let session = Self { store: Arc::new(store), settings, deadline, retries_left };
-        session.resolve();
-        session.probe();
-        if source.wait {
-            session.wait();
+        let config = config(&settings, source.owner(), deadline);
+        let store = reach(&config, deadline)?;
+        let session = Self { store, settings, deadline, retries_left: Cell::new(RETRIES_MAX) };
+        if let Some(time) = source.wait() {
+            session.wait(time);
         }
         if source.verbose {
             for server in session.store.servers() {
@@ -89,13 +94,18 @@ impl Session {
         &self.settings
     }
 
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
-    }
-
     /// Runs `ops` once.
     pub(crate) fn run(&self, ops: &[Op<'_>]) -> Vec<Outcome> {
         self.store.run_within(ops, self.deadline)
+    }
+
+    /// After writes: where a copy could not be written, makes sure that the others will heal it.
+    ///
+    /// A node would do so with its next probe; this program is gone by then.
+    pub(crate) fn settle(&self) {
+        if self.settings.sections.iter().any(|section| section.copies > 1) {
+            self.maintain();
+        }
     }
 
     /// Runs `ops`, and what could not be told once more in smaller pieces.
@@ -120,25 +130,30 @@ impl Session {
         outcomes
     }
 
-    /// The names that begin with `prefix`.
-    pub(crate) fn list(&self, prefix: &[u8]) -> Listing {
-        let found = self.store.names(prefix, usize::MAX, self.deadline);
-        let concerned = self.servers_of_prefix(prefix);
-        let mut gaps = Vec::new();
-        for server in self.store.servers().iter().filter(|one| concerned.contains(&*one.name)) {
-            if found.unlisted.contains(&server.name) {
-                let why = match server.state {
-                    ServerState::Ready | ServerState::Healing | ServerState::Lost => {
-                        "it refuses to list its names, or took too long".to_owned()
-                    }
-                    _ => trouble(server),
-                };
-                gaps.push(format!("cache server {} cannot be listed: {why}", server.name));
-            } else if server.state != ServerState::Ready {
-                gaps.push(unhealed(server));
+    /// The names that begin with one of `prefixes`.
+    pub(crate) fn list(&self, prefixes: &[&[u8]]) -> Listing {
+        // memcached is asked for all names anyway, so they are asked for once.
+        let mut found = self.store.names(common(prefixes), usize::MAX, self.deadline);
+        let wanted = |name: &Name| prefixes.iter().any(|one| name.as_bytes().starts_with(one));
+        found.names.retain(wanted);
+        let servers = self.store.servers();
+        let mut gaps = BTreeSet::new();
+        for section in self.sections_of_prefixes(prefixes) {
+            let of_section = |one: &&ServerStatus| section.servers.iter().any(|name| is(one, name));
+            let gap = |one| listing_gap(one, found.unlisted.contains(&one.name));
+            let own: Vec<String> = servers.iter().filter(of_section).filter_map(gap).collect();
+            // Of each name another server has a copy too; only if two are missing, both may be of one name.
+            if own.len() >= section.copies {
+                gaps.extend(own);
             }
         }
-        Listing { names: found.names, gaps }
+        Listing { names: found.names, gaps: gaps.into_iter().collect() }
+    }
+
+    /// Whether a name that is listed may have been deleted: what is kept in envelopes leaves a trace for a day.
+    pub(crate) fn may_be_deleted(&self, name: &Name) -> bool {
+        let (section, _) = self.section_of(name.as_bytes());
+        section.copies > 1 || section.secret.is_some()
     }
 
     /// Reads `names` and hands over each that is there, in order.
@@ -184,12 +199,11 @@ impl Session {
 
     /// Says on standard error why these names are unreachable, and what helps.
     pub(crate) fn explain<'n>(&self, names: impl IntoIterator<Item = &'n Name>) {
-        let mut concerned = BTreeSet::new();
-        for name in names {
-            concerned.extend(self.servers_of(name));
-        }
+        let names: Vec<&Name> = names.into_iter().collect();
         let servers = self.store.servers();
-        let servers = servers.iter().filter(|server| concerned.contains(&*server.name));
+        let servers = servers
+            .iter()
+            .filter(|server| names.iter().any(|name| self.store.is_placed_on(name, &server.name)));
         let mut told = false;
         for server in servers.clone().filter(|server| server.state != ServerState::Ready) {
             told = true;
@@ -216,58 +230,127 @@ impl Session {
         best
     }
 
-    /// The cache servers that may have a name.
-    fn servers_of(&self, name: &Name) -> Vec<String> {
-        vec![self.store.server_name_of(name).to_string()]
+    /// The first cache server that has a name.
+    pub(crate) fn server_of(&self, name: &Name) -> String {
+        self.store.servers()[self.store.server_of(name)].name.to_string()
     }
 
-    /// The cache servers that may have names with a prefix: those of its section, and of the sections for longer
-    /// ones.
-    fn servers_of_prefix(&self, prefix: &[u8]) -> BTreeSet<String> {
-        let own = self.section_of(prefix).0;
-        let longer = self.settings.sections.iter().filter(|section| {
-            section.owned_prefixes().any(|longer| longer.as_bytes().starts_with(prefix))
-        });
-        let all = std::iter::once(own).chain(longer).flat_map(|section| &section.servers);
-        all.map(|server| full_name(server)).collect()
+    /// The sections that may have names with these prefixes: their own, and those for longer ones.
+    fn sections_of_prefixes(&self, prefixes: &[&[u8]]) -> Vec<&Section> {
+        let concerned = |section: &&Section| {
+            prefixes.iter().any(|prefix| {
+                let mut owned = section.owned_prefixes();
+                self.section_of(prefix).0.name == section.name
+                    || owned.any(|longer| longer.as_bytes().starts_with(prefix))
+            })
+        };
+        self.settings.sections.iter().filter(concerned).collect()
     }
 
-    /// Finds host names' addresses, within the deadline.
-    fn resolve(&self) {
-        let servers = self.store.servers();
-        if servers.iter().all(|server| server.address.is_some()) {
+    fn wait(&self, time: Duration) {
+        let end = Instant::now() + time;
+        let ready = || self.store.servers().iter().all(|one| one.state == ServerState::Ready);
+        if ready() {
             return;
         }
-        let (done, resolved) = mpsc::channel();
-        let store = Arc::clone(&self.store);
-        // DNS takes its own time; what it says too late is of no use to this run.
-        std::thread::spawn(move || {
-            store.resolve();
-            let _ = done.send(());
-        });
-        let _ = resolved.recv_timeout(self.deadline);
-    }
-
-    fn probe(&self) {
-        let start = Instant::now();
-        for _ in 0..PROBES_MAX {
-            self.maintain();
-            let servers = self.store.servers();
-            let down = servers.iter().any(|server| server.state == ServerState::Down);
-            if !down || start.elapsed() >= PROBE_AGAIN_WITHIN.min(self.deadline) {
-                break;
-            }
-        }
-    }
-
-    fn wait(&self) {
-        let end = Instant::now() + WAIT_MAX;
-        let ready = || self.store.servers().iter().all(|one| one.state == ServerState::Ready);
+        let _tender = Tender::start(self);
         while !ready() && Instant::now() < end {
-            std::thread::sleep(PROBE_INTERVAL.min(end.saturating_duration_since(Instant::now())));
-            self.resolve();
+            let left = end.saturating_duration_since(Instant::now());
+            std::thread::sleep(PROBE_INTERVAL.min(left));
+            resolve(&self.store, self.deadline);
             self.maintain();
         }
+    }
+}
+
+/// Heals cache servers on a thread of its own, for as long as it lives. The probes are for whoever has it.
+pub(crate) struct Tender {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Tender {
+    pub(crate) fn start(session: &Session) -> Self {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let store = Arc::clone(&session.store);
+        let pause = move |time| stopped.recv_timeout(time) != Err(RecvTimeoutError::Timeout);
+        let thread = std::thread::spawn(move || {
+            loop {
+                // What happened shows in the servers' states.
+                let _events = store.heal(&pause);
+                if pause(HEAL_INTERVAL) {
+                    break;
+                }
+            }
+        });
+        Self { stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Tender {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A store whose servers were probed.
+fn reach(config: &Config, deadline: Duration) -> anyhow::Result<Arc<Store>> {
+    let start = Instant::now();
+    let make = || Store::new(config, None, Arc::new(|| {})).map(Arc::new).context("universal.conf");
+    let replicated = config.sections.iter().any(|section| section.copies > 1);
+    let mut store = make()?;
+    for probe in 1..=PROBES_MAX {
+        resolve(&store, deadline);
+        let _events = store.maintain();
+        let down = store.servers().iter().any(|server| server.state == ServerState::Down);
+        if !down || probe == PROBES_MAX || start.elapsed() >= PROBE_AGAIN_WITHIN.min(deadline) {
+            break;
+        }
+        if replicated {
+            // One that remembers that a server was down would have it healed, for all it may have missed.
+            store = make()?;
+        }
+    }
+    Ok(store)
+}
+
+/// Finds host names' addresses, within the deadline.
+fn resolve(store: &Arc<Store>, deadline: Duration) {
+    if store.servers().iter().all(|server| server.address.is_some()) {
+        return;
+    }
+    let (done, resolved) = mpsc::channel();
+    let store = Arc::clone(store);
+    // DNS takes its own time; what it says too late is of no use to this run.
+    std::thread::spawn(move || {
+        store.resolve();
+        let _ = done.send(());
+    });
+    let _ = resolved.recv_timeout(deadline);
+}
+
+/// What all prefixes begin with.
+fn common<'p>(prefixes: &[&'p [u8]]) -> &'p [u8] {
+    let Some((&first, others)) = prefixes.split_first() else { return &[] };
+    let shared = |other: &&[u8]| first.iter().zip(*other).take_while(|(a, b)| a == b).count();
+    &first[..others.iter().map(shared).min().unwrap_or(first.len())]
+}
+
+/// Why what is listed of a server may not be all, if so.
+fn listing_gap(server: &ServerStatus, unlisted: bool) -> Option<String> {
+    match server.state {
+        ServerState::Unresolved | ServerState::Down => {
+            Some(format!("cache server {} cannot be listed: {}", server.name, trouble(server)))
+        }
+        _ if unlisted => Some(format!(
+            "cache server {} cannot be listed: it refuses to list its names, or takes too long",
+            server.name
+        )),
+        ServerState::Lost | ServerState::Healing => Some(unhealed(server)),
+        ServerState::Slow | ServerState::Ready => None,
     }
 }
 
@@ -305,12 +388,12 @@ fn unhealed(server: &ServerStatus) -> String {
     )
 }
 
-fn full_name(server: &str) -> String {
-    Address::parse(server).map_or_else(|_| server.to_owned(), |address| address.to_string())
+fn is(server: &ServerStatus, name: &str) -> bool {
+    Address::parse(name).is_ok_and(|address| *server.name == *address.to_string())
 }
 
 /// The settings as `univar` wants them.
-fn config(settings: &Settings, owner: String) -> Config {
+fn config(settings: &Settings, owner: String, deadline: Duration) -> Config {
     let mut claimed = BTreeSet::new();
     let sections = settings.sections.iter().map(|section| SectionConfig {
         name: section.name.clone(),
@@ -321,9 +404,10 @@ fn config(settings: &Settings, owner: String) -> Config {
             .map(|prefix| prefix.as_bytes().to_vec())
             .collect(),
         servers: section.servers.clone(),
-        deadline: section.deadline,
-        copies: 1,
-        secret: None,
+        // What is too slow for a channel is not for us.
+        deadline: deadline.clamp(section.deadline, DEADLINE_MAX),
+        copies: section.copies,
+        secret: section.secret.clone(),
     });
     Config { sections: sections.collect(), owner }
 }

@@ -4,12 +4,13 @@
 //! messages are the same.
 
 use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use universal::settings::{self, GENERAL, Problem, RawLine, RawSection, Settings};
+use universal::settings::{self, DEFAULT_SERVER, GENERAL, Problem, RawLine, RawSection, Settings};
 
 use crate::conf;
 use crate::out::complain;
@@ -17,13 +18,15 @@ use crate::out::complain;
 /// Where Asterisk has it.
 pub(crate) const DEFAULT_FILE: &str = "/etc/asterisk/universal.conf";
 
-/// What `tandem cache` listens on.
-pub(crate) const DEFAULT_SERVER: &str = "127.0.0.1:11211";
-
 /// How long a call may take, unless a section allows more: people wait longer than channels.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(2);
 
 const DEADLINE_MAX_MS: u64 = 60_000;
+
+const WAIT_MAX_S: u64 = 3600;
+
+/// A longer file is no secret.
+const SECRET_MAX_BYTES: usize = 4096;
 
 /// What messages call the file if there is none.
 const NO_FILE: &str = "the command line";
@@ -45,7 +48,7 @@ pub(crate) struct Source {
     #[arg(long, value_name = "LIST", global = true, help_heading = HEADING)]
     servers: Option<String>,
 
-    /// With --servers: how many of them hold each name, 1 or 2. Default: as in universal.conf.
+    /// With --servers: how many of them hold each name. Default: 2 where there are two servers or more.
     #[arg(long, value_name = "NUMBER", global = true, help_heading = HEADING)]
     copies: Option<String>,
 
@@ -62,9 +65,12 @@ pub(crate) struct Source {
     #[arg(long, value_name = "NAME", global = true, help_heading = HEADING)]
     owner: Option<String>,
 
-    /// Waits, for 6 seconds at most, until every cache server answers and is healed, so that a miss counts.
-    #[arg(long, global = true, help_heading = HEADING)]
-    pub(crate) wait: bool,
+    /// Waits until every cache server answers and is healed, so that a miss counts; for this many seconds at most,
+    /// 10 if none are given. Heals them itself where nobody else does.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "10", global = true, help_heading = HEADING)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=WAIT_MAX_S))]
+    wait: Option<u64>,
 
     /// Says on standard error which cache servers are used, and how they are.
     #[arg(long, short, global = true, help_heading = HEADING)]
@@ -97,7 +103,7 @@ impl Source {
                 if self.verbose {
                     complain!("there is no {DEFAULT_FILE}; the cache server is {DEFAULT_SERVER}");
                 }
-                self.read_list(DEFAULT_SERVER)
+                checked(NO_FILE, &[])
             }
         }
     }
@@ -107,6 +113,11 @@ impl Source {
         let longest = settings.sections.iter().map(|section| section.deadline).max();
         let default = longest.unwrap_or_default().max(DEFAULT_DEADLINE);
         self.deadline.map_or(default, Duration::from_millis)
+    }
+
+    /// How long to wait for cache servers that are not ready.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.wait.map(Duration::from_secs)
     }
 
     /// The name that records carry. Not the node's own: two that write with one name at the same time could give
@@ -143,9 +154,25 @@ impl Source {
     fn read_list(&self, servers: &str) -> anyhow::Result<Settings> {
         let mut lines = vec![line("servers", servers)];
         lines.extend(self.copies.iter().map(|copies| line("copies", copies)));
+        if let Some(file) = &self.secret_file {
+            lines.push(line("secret", &secret(file)?));
+        }
         let general = RawSection { name: GENERAL.into(), lines };
         checked(NO_FILE, &[general])
     }
+}
+
+/// The secret in a file. It goes into the checks, whose messages do not say it, and nowhere else.
+fn secret(file: &Path) -> anyhow::Result<String> {
+    let shown = file.display();
+    let text = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
+    let text = String::from_utf8(text).ok().filter(|text| text.len() <= SECRET_MAX_BYTES);
+    let text = text.with_context(|| format!("{shown} is no text, or too long for a secret"))?;
+    let others = std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0);
+    if others {
+        complain!("{shown} can be read by others: chmod 600 {shown}");
+    }
+    Ok(text.trim().to_owned())
 }
 
 fn line(name: &str, value: &str) -> RawLine {

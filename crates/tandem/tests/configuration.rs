@@ -31,7 +31,7 @@ fn a_mistake_names_file_section_line_and_cure() {
             "universal.conf, section [general], line 2: server 'a:0' is not host:port: \
              the port is not a number from 1 to 65535",
         ),
-        ("[general]\n", "section [general]: no cache servers; write servers = host:port"),
+        ("[general]\nservers = a\ncopies = 2\n", "line 3: 'copies = 2' is not possible with 1"),
         (
             "[general]\nservers = a\ndeadline = soon\nbogus = 1\n",
             "universal.conf, section [general], line 4: unknown option 'bogus'",

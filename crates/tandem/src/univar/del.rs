@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 use univar::Op;
 
-use super::{conclude, names};
+use super::{conclude_writes, names};
 use crate::exit::Exit;
 use crate::session::Session;
 use crate::source::Source;
@@ -25,6 +25,6 @@ impl Del {
         let session = Session::open(source)?;
         let ops: Vec<Op<'_>> = names.iter().map(|name| Op::Delete { name }).collect();
         let outcomes = session.run(&ops);
-        Ok(conclude(&session, &names, &outcomes))
+        Ok(conclude_writes(&session, &names, &outcomes))
     }
 }

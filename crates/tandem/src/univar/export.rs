@@ -42,7 +42,7 @@ impl Export {
             None => Sink::Out(Out::new()),
         };
         sink.line(&backup::header(&prefix, unix_now_s())?)?;
-        let Listing { names, gaps } = session.list(&prefix);
+        let Listing { names, gaps } = session.list(&[&prefix]);
         let mut count = 0;
         let unread = session.read(&names, true, &mut |name, record| {
             count += 1;

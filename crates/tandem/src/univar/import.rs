@@ -80,6 +80,7 @@ impl Import {
         }
         let session = Session::open(source)?;
         self.write(&session, &items, &mut tally);
+        session.settle();
         tally.tell(&session)
     }
 

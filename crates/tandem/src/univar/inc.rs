@@ -6,7 +6,7 @@ use std::slice;
 use clap::Args;
 use univar::{Op, Outcome};
 
-use super::{conclude, name, seconds};
+use super::{conclude_writes, name, seconds};
 use crate::exit::Exit;
 use crate::out::Out;
 use crate::session::Session;
@@ -39,6 +39,6 @@ impl Inc {
             out.line(format_args!("{number}"))?;
             out.flush()?;
         }
-        Ok(conclude(&session, slice::from_ref(&name), &outcomes))
+        Ok(conclude_writes(&session, slice::from_ref(&name), &outcomes))
     }
 }

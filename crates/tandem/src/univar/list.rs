@@ -37,9 +37,11 @@ impl List {
     pub(super) fn run(self, source: &Source) -> anyhow::Result<Exit> {
         let prefix = prefix(self.prefix.as_ref())?;
         let session = Session::open(source)?;
-        let Listing { names, gaps } = session.list(&prefix);
+        let Listing { names, gaps } = session.list(&[&prefix]);
         let mut out = Out::new();
-        let unread = if self.values || self.ttl {
+        // Without values there is nothing to read, unless a name may be that of a deleted variable.
+        let read = self.values || self.ttl || names.iter().any(|name| session.may_be_deleted(name));
+        let unread = if read {
             self.print_values(&session, &names, &mut out)?
         } else {
             for name in &names {
@@ -67,6 +69,9 @@ impl List {
         out: &mut Out,
     ) -> anyhow::Result<Unread> {
         session.read(names, self.ttl, &mut |name, record| {
+            if !self.values && !self.ttl {
+                return self.print_name(name, out);
+            }
             if self.json {
                 let value = self.values.then_some(&record.value[..]);
                 return out.json(&Row::new(name, value, record.life));

@@ -102,6 +102,12 @@ fn status(outcome: &Outcome) -> Status {
     }
 }
 
+/// [`conclude`] for what was written.
+fn conclude_writes(session: &Session, names: &[Name], outcomes: &[Outcome]) -> Exit {
+    session.settle();
+    conclude(session, names, outcomes)
+}
+
 /// Says on standard error what did not go well, and gives the exit code.
 fn conclude(session: &Session, names: &[Name], outcomes: &[Outcome]) -> Exit {
     let mut unreachable = Vec::new();

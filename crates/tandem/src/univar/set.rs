@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use univar::{Op, VALUE_MAX_BYTES};
 
-use super::{conclude, name, seconds};
+use super::{conclude_writes, name, seconds};
 use crate::exit::Exit;
 use crate::session::Session;
 use crate::source::Source;
@@ -43,7 +43,7 @@ impl Set {
             false => Op::Set { name: &name, value, ttl },
         };
         let outcomes = session.run(&[op]);
-        Ok(conclude(&session, slice::from_ref(&name), &outcomes))
+        Ok(conclude_writes(&session, slice::from_ref(&name), &outcomes))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use univar::{Op, Outcome};
 
-use super::{conclude, name};
+use super::{conclude_writes, name};
 use crate::exit::Exit;
 use crate::out::Out;
 use crate::session::Session;
@@ -55,6 +55,6 @@ impl Ttl {
             }
             out.flush()?;
         }
-        Ok(conclude(&session, slice::from_ref(&name), &outcomes))
+        Ok(conclude_writes(&session, slice::from_ref(&name), &outcomes))
     }
 }

@@ -17,7 +17,7 @@ use univar::epoch::PROBE_INTERVAL;
 use super::prefix;
 use crate::exit::Exit;
 use crate::out::{Gone, Out, complain};
-use crate::session::{Listing, Session};
+use crate::session::{Listing, Session, Tender};
 use crate::source::Source;
 use crate::text;
 
@@ -66,6 +66,8 @@ impl Watch {
     pub(super) fn run(self, source: &Source) -> anyhow::Result<Exit> {
         let prefix = prefix(self.prefix.as_ref())?;
         let session = Session::open(source)?;
+        // This stays for long, so it does a node's work for the cache servers too.
+        let _tender = Tender::start(&session);
         let mut out = Out::new();
         let mut known = BTreeMap::new();
         let mut gaps = Vec::new();
@@ -92,7 +94,7 @@ impl Watch {
     ) -> anyhow::Result<()> {
         let listing = match self.exact {
             true => Listing { names: Name::new(prefix).into_iter().collect(), gaps: Vec::new() },
-            false => session.list(prefix),
+            false => session.list(&[prefix]),
         };
         tell_gaps(gaps, listing.gaps);
         let names: BTreeSet<&Name> = listing.names.iter().chain(known.keys()).collect();
@@ -143,7 +145,7 @@ fn tell_gaps(told: &mut Vec<String>, gaps: Vec<String>) {
     *told = gaps;
 }
 
-/// Waits until `next`; does a node's work for the cache servers meanwhile, as this runs for long.
+/// Waits until `next`, and probes the cache servers meanwhile.
 fn pause(session: &Session, next: Instant) -> anyhow::Result<()> {
     loop {
         session.maintain();

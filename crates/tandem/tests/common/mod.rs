@@ -63,6 +63,15 @@ impl Memcached {
         line.trim_end().to_owned()
     }
 
+    /// The second line of the answer: what a read brings.
+    pub fn line_after(&self, commands: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).expect("a connection");
+        stream.write_all(commands.as_bytes()).expect("sent");
+        let mut lines = BufReader::new(stream).lines();
+        lines.next().expect("an answer").expect("text");
+        lines.next().expect("a second line").expect("text")
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().expect("our own child");
