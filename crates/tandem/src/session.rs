@@ -94,6 +94,10 @@ impl Session {
         &self.settings
     }
 
+    pub(crate) fn servers(&self) -> Vec<ServerStatus> {
+        self.store.servers()
+    }
+
     /// Runs `ops` once.
     pub(crate) fn run(&self, ops: &[Op<'_>]) -> Vec<Outcome> {
         self.store.run_within(ops, self.deadline)
@@ -197,6 +201,11 @@ impl Session {
         let _events = self.store.maintain();
     }
 
+    /// Looks for the addresses of host names that have none.
+    pub(crate) fn resolve(&self) {
+        resolve(&self.store, self.deadline);
+    }
+
     /// Says on standard error why these names are unreachable, and what helps.
     pub(crate) fn explain<'n>(&self, names: impl IntoIterator<Item = &'n Name>) {
         let names: Vec<&Name> = names.into_iter().collect();
@@ -257,7 +266,7 @@ impl Session {
         while !ready() && Instant::now() < end {
             let left = end.saturating_duration_since(Instant::now());
             std::thread::sleep(PROBE_INTERVAL.min(left));
-            resolve(&self.store, self.deadline);
+            self.resolve();
             self.maintain();
         }
     }

@@ -6,7 +6,7 @@ use common::{Folder, Memcached, free_port, tandem, univar};
 
 fn gateway(folder: &Folder, servers: &str) -> String {
     let text = format!(
-        "[general]\nservers = {servers}\n\
+        "[general]\nservers = {servers}\ncopies = 1\n\
          [phones]\nprefix = PEERA_\nidentity = @192.0.2.11/\n\
          [fleet]\nprefixes = PEERA_ PEERB_\ndial = IAX2/u{{identity}}{{peer}}\n"
     );

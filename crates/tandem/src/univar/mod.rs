@@ -3,6 +3,7 @@
 mod backup;
 mod del;
 mod export;
+mod feed;
 mod get;
 mod import;
 mod inc;
