@@ -18,6 +18,7 @@ mod man;
 mod out;
 mod registrations;
 mod session;
+mod signals;
 mod source;
 mod text;
 mod univar;

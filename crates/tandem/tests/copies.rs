@@ -13,8 +13,7 @@ fn cluster(count: usize) -> Vec<Memcached> {
 /// `tandem univar` with two copies.
 fn two(servers: &[Memcached], arguments: &str) -> Tandem {
     let list: Vec<String> = servers.iter().map(Memcached::address).collect();
-    let run = tandem("univar --copies 2 --servers").arg(list.join(" "));
-    arguments.split_whitespace().fold(run, |run, argument| run.arg(argument))
+    tandem("univar --copies 2 --servers").arg(list.join(" ")).args(arguments)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -106,6 +106,20 @@ impl Drop for Memcached {
     }
 }
 
+/// A number of `stats`.
+pub fn stat(address: &str, name: &str) -> u64 {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.write_all(b"stats\r\n").expect("sent");
+    for line in BufReader::new(stream).lines() {
+        let line = line.expect("a line");
+        if let Some(value) = line.strip_prefix(&format!("STAT {name} ")) {
+            return value.parse().expect("a number");
+        }
+        assert_ne!(line, "END", "there is no such statistic");
+    }
+    panic!("the connection was closed");
+}
+
 pub fn free_port() -> u16 {
     let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
     free.local_addr().expect("an address").port()
@@ -169,13 +183,22 @@ pub fn tandem(arguments: &str) -> Tandem {
 /// `tandem univar` with these servers.
 pub fn univar(servers: &[&Memcached], arguments: &str) -> Tandem {
     let list: Vec<String> = servers.iter().map(|server| server.address()).collect();
-    let run = tandem("univar --copies 1 --servers").arg(list.join(" "));
-    arguments.split_whitespace().fold(run, |run, argument| run.arg(argument))
+    tandem("univar --copies 1 --servers").arg(list.join(" ")).args(arguments)
 }
 
 impl Tandem {
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.command.arg(argument);
+        self
+    }
+
+    /// Arguments with blanks between.
+    pub fn args(self, arguments: &str) -> Self {
+        arguments.split_whitespace().fold(self, |run, argument| run.arg(argument))
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
         self
     }
 
@@ -205,7 +228,8 @@ impl Tandem {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary");
         let lines = BufReader::new(child.stdout.take().expect("a pipe"));
-        Running { child, lines: Some(lines) }
+        let errors = BufReader::new(child.stderr.take().expect("a pipe"));
+        Running { child, lines: Some(lines), errors }
     }
 }
 
@@ -276,7 +300,8 @@ impl Ran {
 /// A run that goes on; killed when dropped.
 pub struct Running {
     child: Child,
-    lines: Option<BufReader<std::process::ChildStdout>>,
+    lines: Option<BufReader<ChildStdout>>,
+    errors: BufReader<ChildStderr>,
 }
 
 impl Running {
@@ -290,6 +315,18 @@ impl Running {
         line
     }
 
+    /// The next line on standard error.
+    pub fn error_line(&mut self) -> String {
+        let mut line = String::new();
+        self.errors.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill").success());
+    }
+
     /// Closes our end of its standard output.
     pub fn close(&mut self) {
         self.lines = None;
@@ -299,8 +336,7 @@ impl Running {
     pub fn kill(&mut self) -> String {
         let _ = self.child.kill();
         let mut said = String::new();
-        let stderr = self.child.stderr.as_mut().expect("a pipe");
-        stderr.read_to_string(&mut said).expect("text");
+        self.errors.read_to_string(&mut said).expect("text");
         said
     }
 
