@@ -195,3 +195,47 @@ pub fn shortened(bytes: &[u8]) -> String {
     let text = bytes.escape_ascii().to_string();
     if text.len() < 400 { text } else { format!("{}...", &text[..400]) }
 }
+
+/// No client may take longer.
+const PROGRAM_MAX_SECONDS: &str = "60";
+
+/// Runs a program to its end, which must be a good one; gives what it printed.
+#[track_caller]
+pub fn run(program: &str, arguments: &[&str]) -> String {
+    let out = output(program, arguments);
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{program} {arguments:?}: {}\n{text}{errors}", out.status);
+    text
+}
+
+/// Runs a program to its end, and gives its exit status.
+#[track_caller]
+pub fn run_status(program: &str, arguments: &[&str]) -> i32 {
+    output(program, arguments).status.code().expect("it ended by itself")
+}
+
+#[track_caller]
+fn output(program: &str, arguments: &[&str]) -> std::process::Output {
+    Command::new("timeout")
+        .args(["--kill-after=5", PROGRAM_MAX_SECONDS, program])
+        .args(arguments)
+        .output()
+        .expect("timeout is installed")
+}
+
+/// Runs a Python program of `tests/clients` with both; it must print the same. Debian's Python is
+/// named by its path, for its packages are what lab/setup installs.
+#[track_caller]
+pub fn same_session(program: &str) {
+    let pair = Pair::start();
+    let path = format!("{}/tests/clients/{program}", env!("CARGO_MANIFEST_DIR"));
+    let said = [pair.ours.addresses()[0], pair.theirs.address]
+        .map(|address| run("/usr/bin/python3", &["-B", &path, &address.to_string()]));
+    let [ours, theirs] = said.each_ref().map(|text| text.lines().collect::<Vec<_>>());
+    assert!(theirs.len() > 40, "it said little: {theirs:?}");
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert_eq!(ours, theirs);
+    }
+    assert_eq!(ours.len(), theirs.len());
+}
