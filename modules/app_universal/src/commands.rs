@@ -274,10 +274,12 @@ impl Command for ShowServers {
     const SUMMARY: &'static CStr = c"Show the cache servers";
     const USAGE: &'static CStr = c"Usage: universal show servers\n\
         \x20      Shows each cache server: its address, how it is and for how long, open\n\
-        \x20      connections, reads, writes, errors and the last error.\n\
-        \x20      ready: its misses count. healing: it is new or has lost its content and\n\
-        \x20      is being filled. lost: the same, not begun. down: it does not answer.\n\
-        \x20      unresolved: its host name has no address yet.\n";
+        \x20      connections, reads, writes, errors, records refused for want of a proof\n\
+        \x20      (secret=) and the last error.\n\
+        \x20      ready: its misses count. healing: it is new, or may have lost content,\n\
+        \x20      and is being filled. lost: the same, not begun. slow: it answers too\n\
+        \x20      late for a channel to wait. down: it does not answer. unresolved: its\n\
+        \x20      host name has no address yet.\n";
 
     fn run(module: &AppUniversal, args: Args<'_>, out: &mut Output) -> Outcome {
         if !args.is_empty() {
@@ -285,14 +287,14 @@ impl Command for ShowServers {
         }
         let _ = writeln!(
             out,
-            "{:<28} {:<24} {:<10} {:>8} {:>5} {:>10} {:>10} {:>7}  Last error",
-            "Server", "Address", "State", "Since", "Conns", "Reads", "Writes", "Errors"
+            "{:<28} {:<24} {:<10} {:>8} {:>5} {:>10} {:>10} {:>7} {:>7}  Last error",
+            "Server", "Address", "State", "Since", "Conns", "Reads", "Writes", "Errors", "Refused"
         );
         for server in module.shared.current().store.servers() {
             let address = server.address.map_or_else(|| "-".into(), |address| address.to_string());
             let _ = writeln!(
                 out,
-                "{:<28} {:<24} {:<10} {:>7}s {:>5} {:>10} {:>10} {:>7}  {}",
+                "{:<28} {:<24} {:<10} {:>7}s {:>5} {:>10} {:>10} {:>7} {:>7}  {}",
                 server.name,
                 address,
                 server.state,
@@ -301,6 +303,7 @@ impl Command for ShowServers {
                 server.gets,
                 server.sets,
                 server.errors,
+                server.refused,
                 server.last_error.as_deref().unwrap_or("-")
             );
         }
