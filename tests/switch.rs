@@ -395,8 +395,12 @@ fn a_call_that_was_put_through_keeps_the_module_and_a_reload_does_not_mind() -> 
 const CALLS: usize = 100;
 const ROUNDS: u32 = 100;
 
-/// A call that is at the switch again and again, whatever becomes of it.
+/// A call that is at the switch again and again, whatever becomes of it. Where the module is loaded between
+/// two looks of Asterisk's at the same extension (no, then yes), Asterisk waits for more digits, or hangs up.
 const AGAIN: &str = "
+[general]
+autofallthrough = no
+
 [again]
 switch => Universal/fleet
 exten => s,1,Answer()
@@ -407,6 +411,7 @@ exten => i,1,Wait(1)
  same => n,Goto(200,1)
 exten => e,1,Wait(1)
  same => n,Goto(200,1)
+exten => t,1,Goto(200,1)
 ";
 
 #[test]
