@@ -393,7 +393,7 @@ fn a_call_that_was_put_through_keeps_the_module_and_a_reload_does_not_mind() -> 
 }
 
 const CALLS: usize = 100;
-const ROUNDS: u32 = 100;
+const ROUNDS: u32 = 60;
 
 /// A call that is at the switch again and again, whatever becomes of it. Where the module is loaded between
 /// two looks of Asterisk's at the same extension (no, then yes), Asterisk waits for more digits, or hangs up.
