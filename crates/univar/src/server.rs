@@ -405,7 +405,13 @@ impl Server {
         resolved.addresses.get(resolved.current).copied()
     }
 
-    fn try_next_address(&self) {
+    /// How many addresses its name has.
+    pub(crate) fn addresses(&self) -> usize {
+        lock(&self.resolved).addresses.len()
+    }
+
+    /// The one in use does not do.
+    pub(crate) fn try_next_address(&self) {
         let mut resolved = lock(&self.resolved);
         resolved.current = (resolved.current + 1) % resolved.addresses.len().max(1);
     }
