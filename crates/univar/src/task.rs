@@ -7,7 +7,10 @@
 //! - **Reads** look at both copies. The newest record is the answer; a copy that is older is
 //!   written again before the answer is given, so that no later read can go back.
 //! - **Set, Take and Delete** look and write in one round. Only if the look shows a record that is
-//!   newer than what was written (another writer, or one whose clock is ahead) is there a second.
+//!   newer than what was written (another writer, or one whose clock is ahead) do they look again:
+//!   what still stands is written once more, newer, and guarded; what another has written over it
+//!   meanwhile is left, and is made the same everywhere. (A second unguarded write could undo
+//!   what another was told is done: a lock's next holder, for one.)
 //! - **All others** look first, and then write what they decided, guarded by what they saw, to one
 //!   copy after the other, always in the ring's order: so of two that race the first copy knows
 //!   one winner. (It is the first one that both can reach; see `docs/consistency.md`, "Counters and
@@ -58,6 +61,8 @@ pub(crate) struct Task<'a> {
     round: u8,
     /// What this task has written to the first copy, if the second one was not as expected.
     mine: Option<Mine>,
+    /// What this task has written blindly replaced something that is newer.
+    outdated: Option<Outdated>,
     /// Nobody wants the value: both copies shall be the same.
     only_mends: bool,
     /// Which copies held a record that was refused: forged, or without the proof.
@@ -98,10 +103,7 @@ enum Stage {
     /// Look at all copies.
     Look,
     /// Look and write at once.
-    Blind {
-        write: Write,
-        was: Option<Outcome>,
-    },
+    Blind { write: Write },
     /// Write to all copies that have a guard here.
     Mend {
         write: Write,
@@ -127,6 +129,14 @@ struct Write {
     version: Version,
 }
 
+/// A blind write of this task's that is older than what it replaced.
+#[derive(Clone, Debug)]
+struct Outdated {
+    mine: Version,
+    replaced: Version,
+    answer: Outcome,
+}
+
 /// A write of this task's that stands at one copy at least.
 #[derive(Clone, Copy, Debug)]
 struct Mine {
@@ -146,6 +156,7 @@ impl<'a> Task<'a> {
             copies: Default::default(),
             round: 0,
             mine: None,
+            outdated: None,
             only_mends: false,
             refused: [false; COPIES_MAX],
         };
@@ -155,7 +166,7 @@ impl<'a> Task<'a> {
             }
             _ => match op {
                 Op::Set { .. } | Op::Take { .. } | Op::Delete { .. } => {
-                    Stage::Blind { write: task.blind_write(clock, None), was: None }
+                    Stage::Blind { write: task.blind_write(clock, None) }
                 }
                 _ => Stage::Look,
             },
@@ -218,7 +229,7 @@ impl<'a> Task<'a> {
             Stage::Over(_) => (None, None),
             Stage::Look if self.reads_bare() => (Some(Verb::Read), None),
             Stage::Look => (Some(Verb::Look), None),
-            Stage::Blind { write, .. } => {
+            Stage::Blind { write } => {
                 (self.keeping.has_envelopes().then_some(Verb::Read), Some(write.verb(Guard::Free)))
             }
             Stage::Mend { write, guards, .. } => (None, guards[at].map(|guard| write.verb(guard))),
@@ -268,14 +279,14 @@ impl<'a> Task<'a> {
         self.stage = match stage {
             Stage::Look if self.all_silent() => Stage::Over(Outcome::Unreachable),
             Stage::Look => self.decide(clock),
-            Stage::Blind { write, was } => self.after_blind(clock, &write, was),
+            Stage::Blind { write } => self.after_blind(&write),
             Stage::Mend { answer, .. } => self.after_mend(answer),
             Stage::InTurn { at, write, guards, answer } => {
                 self.after_turn(at, write, guards, answer)
             }
             Stage::Over(outcome) => Stage::Over(outcome),
         };
-        if matches!(self.stage, Stage::Look | Stage::Blind { .. }) {
+        if matches!(self.stage, Stage::Look) {
             for copy in &mut self.copies {
                 (copy.seen, copy.written) = (None, None);
             }
@@ -340,8 +351,8 @@ impl<'a> Task<'a> {
     }
 
     /// Look and write in one: done, unless a look showed something newer than what was written.
-    fn after_blind(&mut self, clock: &Clock, write: &Write, was: Option<Outcome>) -> Stage {
-        let was = was.or_else(|| self.blind_outcome());
+    fn after_blind(&mut self, write: &Write) -> Stage {
+        let answer = self.blind_outcome(write.version);
         let copies = &self.copies[..self.keeping.copies];
         if copies.iter().any(|copy| copy.written == Some(Reply::TooLarge)) {
             return Stage::Over(Outcome::Invalid(Invalid::Refused));
@@ -353,33 +364,34 @@ impl<'a> Task<'a> {
         let seen = copies.iter().filter_map(|copy| copy.seen.as_ref()?.version());
         let newest = seen.max().filter(|_| !switch_off::looking());
         match newest.filter(|newest| *newest >= write.version && self.keeping.has_envelopes()) {
-            Some(newest) => {
-                let write = self.blind_write(clock, Some(newest));
-                self.again(Stage::Blind { write, was })
+            Some(replaced) => {
+                self.outdated = Some(Outdated { mine: write.version, replaced, answer });
+                self.again(Stage::Look)
             }
-            None => Stage::Over(was.unwrap_or(Outcome::Unreachable)),
+            None => Stage::Over(answer),
         }
     }
 
     /// What a blind write is answered, as far as that depends on what was there before.
-    fn blind_outcome(&self) -> Option<Outcome> {
+    fn blind_outcome(&self, mine: Version) -> Outcome {
         if !matches!(self.op, Op::Delete { .. }) {
-            return Some(Outcome::Done);
+            return Outcome::Done;
         }
         if !self.keeping.has_envelopes() {
             let copy = &self.copies[0];
-            return Some(match (&copy.written, &copy.seen) {
+            return match (&copy.written, &copy.seen) {
                 (Some(Reply::Done), _) => Outcome::Done,
                 (Some(Reply::Miss), Some(seen)) if seen.miss_counts => Outcome::Missing,
                 _ => Outcome::Unreachable,
-            });
+            };
         }
         // The tombstone stands, so the name is certainly gone, whatever could not be told before.
-        let was_gone = match self.newest() {
+        // Our own, which a reader may have passed on, is no news.
+        let was_gone = match self.newest_of(|seen| !self.is_ours(seen, mine)) {
             Some(at) => self.copies[at].seen.as_ref().is_some_and(Seen::is_tombstone),
             None => self.is_certainly_absent(),
         };
-        Some(if was_gone { Outcome::Missing } else { Outcome::Done })
+        if was_gone { Outcome::Missing } else { Outcome::Done }
     }
 
     fn after_mend(&mut self, answer: Outcome) -> Stage {
@@ -435,9 +447,14 @@ impl<'a> Task<'a> {
 
     /// The copy with the record that counts.
     fn newest(&self) -> Option<usize> {
+        self.newest_of(|_| true)
+    }
+
+    /// The same, of those that are of interest.
+    fn newest_of(&self, is_of_interest: impl Fn(&Seen) -> bool) -> Option<usize> {
         let mut newest: Option<(usize, &Found)> = None;
         for (at, copy) in self.copies[..self.keeping.copies].iter().enumerate() {
-            let Some(seen) = &copy.seen else { continue };
+            let Some(seen) = copy.seen.as_ref().filter(|seen| is_of_interest(seen)) else { continue };
             let counts = match (newest, &seen.found) {
                 (_, Found::Nothing | Found::Refused) => false,
                 (None, _) => true,
@@ -471,6 +488,13 @@ impl Seen {
             Found::Record(record) => Some(record.version),
             _ => None,
         }
+    }
+
+    /// Whether it is the record that this owner wrote with this version: two nodes may make the
+    /// same version.
+    fn is_of(&self, version: Version, owner: &[u8]) -> bool {
+        matches!(&self.found, Found::Record(record)
+            if record.version == version && record.owner() == owner)
     }
 
     fn is_tombstone(&self) -> bool {

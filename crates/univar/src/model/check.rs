@@ -37,6 +37,9 @@ const SLACK: Us = 12 * MS;
 /// server's clock may already have counted.
 const COPYING_COSTS: Us = 2 * S;
 
+/// Every node knows of a fault, or of its end, this long after.
+const NOTICED_WITHIN: Us = 2 * S;
+
 pub(crate) fn violations(history: &History) -> Vec<Violation> {
     let mut found = Vec::new();
     if let Some(at) = history.never_healed {
@@ -44,7 +47,7 @@ pub(crate) fn violations(history: &History) -> Vec<Violation> {
         found.push(Violation { rule: Rule::Heals, text });
     }
     for op in &history.ops {
-        if op.outcome == Outcome::Unreachable {
+        if op.outcome == Outcome::Unreachable && !keep_waits(history, op) {
             let text = format!("no reason not to know: {op:?} {:?}", history.faults);
             found.push(Violation { rule: Rule::Available, text });
         }
@@ -60,10 +63,10 @@ pub(crate) fn violations(history: &History) -> Vec<Violation> {
         if let Err(stuck) = in_some_order(&events) {
             let mut text = format!("name {name}, {:?}:\n", history.faults);
             let latest = stuck.iter().map(|&at| events[at].start).min().unwrap_or(0);
-            for (at, event) in events.iter().enumerate().filter(|(_, e)| e.start < latest + 9 * S) {
+            for (at, event) in events.iter().enumerate().filter(|(_, e)| e.start < latest + 90 * S) {
                 let mark = if stuck.contains(&at) { '!' } else { ' ' };
                 let op = ops.get(at).map(|op| format!("node {} {:?}", op.node, op.outcome));
-                let Event { start, end, is_open, act } = event;
+                let Event { start, end, is_open, act, .. } = event;
                 let open = if *is_open { "open" } else { "" };
                 text += &format!("{mark} {at}: {start}-{end} {open} {act:?} {op:?}\n");
             }
@@ -73,14 +76,38 @@ pub(crate) fn violations(history: &History) -> Vec<Violation> {
     found
 }
 
+/// A Keep that finds a gap waits until the probe has seen to a new epoch.
+fn keep_waits(history: &History, op: &Done) -> bool {
+    let near = |(from, to, _): &(Us, Us, Fault)| *from <= op.end && op.start <= *to + NOTICED_WITHIN;
+    matches!(op.what, What::Keep { .. }) && history.faults.iter().any(near)
+}
+
 fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
     let mut events: Vec<Event> = ops.iter().map(|op| event_of(history, op)).collect();
+    for (at, op) in ops.iter().enumerate().filter(|(_, op)| op.what == What::Delete) {
+        let writes = |other: &&Done| other.what != What::Get && other.start != op.start;
+        let overlaps = |other: &&Done| other.start <= op.end && op.start <= other.end;
+        // It may have seen, and undone, half of what another was about to do.
+        if !events[at].is_open && ops.iter().copied().filter(writes).any(|op| overlaps(&op)) {
+            events[at].act = Act::Delete(Answer::Open);
+        }
+    }
+    for (at, op) in ops.iter().enumerate().filter(|(_, op)| op.what == What::Increment) {
+        let overlaps = |other: &&Done| other.start <= op.end && op.start <= other.end;
+        let counts = |other: &&Done| other.what == What::Increment && other.start != op.start;
+        let near = |(from, to, _): &(Us, Us, Fault)| *from <= op.end && op.start <= *to + NOTICED_WITHIN;
+        let races = ops.iter().copied().filter(counts).any(|op| overlaps(&op));
+        if let (Act::Increment(Some(number)), true) = (events[at].act, races && history.faults.iter().any(near)) {
+            events[at].act = Act::CountLoosely(number);
+        }
+    }
     for (at, op) in ops.iter().enumerate() {
         let Some(life) = life_of(op) else { continue };
         let faults = history.faults.iter().filter(|(_, to, _)| *to < op.start + life).count() as Us;
         let start = (op.start + life).saturating_sub(S + COPYING_COSTS * faults).max(op.start);
         let end = events[at].end + life;
-        events.push(Event { start, end, is_open: false, act: Act::End(at) });
+        let act = Act::End(at);
+        events.push(Event { start, end, is_open: false, act, may_come_back: false });
     }
     events
 }
@@ -118,7 +145,21 @@ fn event_of(history: &History, op: &Done) -> Event {
     };
     let is_open = answer == Answer::Open;
     let end = if is_open { latest(history, op.start) } else { op.end };
-    Event { start: op.start, end, is_open, act }
+    let may_come_back = may_come_back(history, op, end);
+    Event { start: op.start, end, is_open, act, may_come_back }
+}
+
+/// Whether a copy was away at some time in the life of what was written, or comes back from before
+/// it: then it knows what was there before, and not that this has come and gone.
+fn may_come_back(history: &History, op: &Done, end: Us) -> bool {
+    let Some(life) = life_of(op) else { return false };
+    history.faults.iter().any(|(from, to, fault)| match fault.kind {
+        FaultKind::Killed | FaultKind::Clock { .. } => false,
+        FaultKind::OldContent { age } => {
+            *to + NOTICED_WITHIN >= op.start && from.saturating_sub(age) <= end
+        }
+        _ => *from <= end + life && *to + NOTICED_WITHIN >= op.start,
+    })
 }
 
 /// Until when what was begun then may still happen: its deadline, but a cache server that stood

@@ -14,10 +14,27 @@ pub(crate) enum Act {
     Touch(Answer),
     Add(i64, Answer),
     Increment(Option<i64>),
+    /// Of several that count at once, while not all reach the same, some may count as one.
+    CountLoosely(i64),
     Keep(i64, Answer),
     Withdraw(i64, Answer),
     /// The life that the event of this index gave is over.
     End(usize),
+}
+
+impl Act {
+    /// It changes nothing, whatever is there.
+    fn only_looks(self) -> bool {
+        match self {
+            Self::Read(_) => true,
+            Self::Delete(answer)
+            | Self::Touch(answer)
+            | Self::Add(_, answer)
+            | Self::Keep(_, answer)
+            | Self::Withdraw(_, answer) => answer == Answer::Left,
+            Self::Set(_) | Self::Increment(_) | Self::CountLoosely(_) | Self::End(_) => false,
+        }
+    }
 }
 
 /// Whether it was done.
@@ -37,6 +54,9 @@ pub(crate) struct Event {
     /// It may have happened or not.
     pub(crate) is_open: bool,
     pub(crate) act: Act,
+    /// A copy may not know of it. When its life is over, what it replaced may come back there, or,
+    /// from a cache server that stood still, itself.
+    pub(crate) may_come_back: bool,
 }
 
 /// What a name holds.
@@ -45,6 +65,8 @@ struct State {
     value: Option<i64>,
     /// The event that gave it its life.
     from: usize,
+    /// That life is over, and a copy may not know of it: anything older may be found there.
+    is_haunted: bool,
 }
 
 const EVENTS_MAX: usize = 256;
@@ -82,7 +104,7 @@ impl Search<'_> {
         if !self.seen.insert((done, state)) {
             return false;
         }
-        if count >= self.furthest.0 {
+        if count > self.furthest.0 || count == 0 {
             self.furthest = (count, left.iter().copied().filter(|at| is_due(*at)).collect());
         }
         let reached = (0..self.events.len()).filter(|&at| has(&done, at));
@@ -95,13 +117,16 @@ impl Search<'_> {
             if event.start > by || is_late || is_end && !is_due(at) {
                 continue;
             }
-            let Some(then) = apply(event.act, at, state) else { continue };
-            if then == state && !event.is_open {
-                // What changes nothing may as well be now.
+            let Some(mut then) = apply(event.act, at, state) else { continue };
+            if let Act::End(of) = event.act {
+                then.is_haunted = self.events[of].may_come_back;
+            }
+            if event.act.only_looks() {
+                // Now is as good as later.
                 next = vec![(at, then)];
                 break;
             }
-            if then != state {
+            if then != state || !event.is_open {
                 next.push((at, then));
             }
         }
@@ -111,41 +136,52 @@ impl Search<'_> {
 
 /// What the name holds then; `None` if the answer would be wrong.
 fn apply(act: Act, at: usize, state: State) -> Option<State> {
-    let with = |value: i64| State { value: Some(value), from: at };
+    let with = |value: i64| State { value: Some(value), from: at, is_haunted: false };
     let gone = State::default();
+    let Some(value) = state.value else { return apply_to_nothing(act, at, state) };
     match act {
-        Act::Read(value) => (state.value == value).then_some(state),
+        Act::Read(read) => (read == Some(value)).then_some(state),
         Act::Set(value) => Some(with(value)),
-        Act::Delete(Answer::Done) => state.value.map(|_| gone),
-        Act::Delete(Answer::Left) => state.value.is_none().then_some(state),
-        Act::Delete(Answer::Open) => Some(gone),
-        Act::Touch(answer) => match (state.value, answer) {
-            (Some(value), Answer::Done | Answer::Open) => Some(with(value)),
-            (None, Answer::Left | Answer::Open) => Some(state),
-            _ => None,
-        },
-        Act::Add(value, answer) => match (state.value, answer) {
-            (None, Answer::Done | Answer::Open) => Some(with(value)),
-            (Some(_), Answer::Left | Answer::Open) => Some(state),
-            _ => None,
-        },
+        Act::Delete(answer) => (answer != Answer::Left).then_some(gone),
+        Act::Touch(answer) => (answer != Answer::Left).then_some(with(value)),
+        Act::Add(_, answer) => (answer != Answer::Done).then_some(state),
         Act::Increment(number) => {
-            let next = state.value.unwrap_or(0) + 1;
-            let then = State { value: Some(next), from: state.from };
-            number.is_none_or(|number| number == next).then_some(then)
+            let then = State { value: Some(value + 1), ..state };
+            number.is_none_or(|number| number == value + 1).then_some(then)
         }
-        Act::Keep(value, answer) => match (state.value == Some(value), state.value, answer) {
-            (true, _, Answer::Done | Answer::Open) => Some(with(value)),
-            (_, None, Answer::Done | Answer::Open) => Some(with(value)),
-            (false, Some(_), Answer::Left | Answer::Open) => Some(state),
-            _ => None,
-        },
-        Act::Withdraw(value, answer) => match (state.value, answer) {
-            (None, Answer::Done | Answer::Open) => Some(state),
-            (Some(theirs), Answer::Left | Answer::Open) if theirs != value => Some(state),
-            (Some(ours), Answer::Done | Answer::Open) if ours == value => Some(gone),
-            _ => None,
-        },
+        Act::CountLoosely(number) => {
+            let then = State { value: Some(number), ..state };
+            (number == value || number == value + 1).then_some(then)
+        }
+        Act::Keep(ours, answer) if ours == value => {
+            (answer != Answer::Left).then_some(with(value))
+        }
+        Act::Withdraw(ours, answer) if ours == value => {
+            (answer != Answer::Left).then_some(gone)
+        }
+        Act::Keep(_, answer) | Act::Withdraw(_, answer) => {
+            (answer != Answer::Done).then_some(state)
+        }
+        Act::End(_) => Some(gone),
+    }
+}
+
+fn apply_to_nothing(act: Act, at: usize, state: State) -> Option<State> {
+    let with = |value: i64| State { value: Some(value), from: at, is_haunted: false };
+    let gone = State::default();
+    let haunted = state.is_haunted;
+    match act {
+        Act::Read(read) => (read.is_none() || haunted).then_some(state),
+        Act::Set(value) => Some(with(value)),
+        Act::Delete(answer) => (answer != Answer::Done || haunted).then_some(gone),
+        Act::Touch(answer) => (answer != Answer::Done || haunted).then_some(state),
+        Act::Add(value, Answer::Done | Answer::Open) => Some(with(value)),
+        Act::Add(_, Answer::Left) => haunted.then_some(state),
+        Act::Increment(number) => number.is_none_or(|number| number == 1).then_some(with(1)),
+        Act::CountLoosely(number) => (number == 1).then_some(with(1)),
+        Act::Keep(value, Answer::Done | Answer::Open) => Some(with(value)),
+        Act::Keep(_, Answer::Left) => haunted.then_some(state),
+        Act::Withdraw(_, answer) => (answer != Answer::Left || haunted).then_some(state),
         Act::End(_) => Some(gone),
     }
 }

@@ -134,6 +134,12 @@ impl World {
             return;
         }
         let bytes = host.cache.run(self.now, &self.lanes[lane].commands[index]);
+        if std::env::var("TRACE").is_ok() {
+            let c = &self.lanes[lane].commands[index];
+            if !c.windows(6).any(|w| w == b"tandem") {
+                println!("TR {} node{node} server{server} lane{lane} {} -> {}", self.now, c.escape_ascii(), bytes.escape_ascii());
+            }
+        }
         if self.suffers(node, server, &[FaultKind::Mute, FaultKind::MuteToOne, FaultKind::Cut]) {
             return;
         }

@@ -15,6 +15,8 @@ use crate::epoch::{MARKER_KEY, Marker};
 
 /// How often it is looked whether everything is healed, and what old content is taken from.
 const LOOK_INTERVAL: Us = 100 * MS;
+/// A fault may be over before a probe that it spoilt is.
+const STAYS_HEALED: Us = S;
 /// Healing takes no longer than this after a fault.
 const HEALS_WITHIN: Us = 30 * S;
 /// So long ago is the oldest content that comes back.
@@ -66,6 +68,8 @@ pub(crate) struct World {
     pub(crate) active: Option<(Us, Fault)>,
     /// The fault that waits until everything is healed; and since when.
     waiting: Option<(usize, Us)>,
+    /// How long everything has been healed.
+    content_for: Us,
     pub(crate) hosts: Vec<Host>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) lanes: Vec<Lane>,
@@ -86,6 +90,7 @@ pub(crate) fn run(script: &Script, off: Off) -> History {
         faults: script.faults.clone(),
         active: None,
         waiting: Some((0, 0)),
+        content_for: 0,
         hosts: Vec::new(),
         nodes: Vec::new(),
         lanes: Vec::new(),
@@ -155,7 +160,8 @@ impl World {
         }
         self.after(LOOK_INTERVAL, Event::Look);
         let Some((index, since)) = self.waiting else { return };
-        if self.is_healed() {
+        self.content_for = if self.is_healed() { self.content_for + LOOK_INTERVAL } else { 0 };
+        if self.content_for >= STAYS_HEALED {
             self.waiting = None;
             self.healed(index);
         } else if self.now > since + HEALS_WITHIN {
@@ -232,7 +238,7 @@ impl World {
             _ => {}
         }
         self.plan(Anchor::Ends(index));
-        self.waiting = Some((index + 1, self.now));
+        (self.waiting, self.content_for) = (Some((index + 1, self.now)), 0);
     }
 
     /// It carries out what it has accepted: each connection's in order, the connections' anyhow.

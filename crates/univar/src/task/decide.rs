@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Found, Guard, Mine, Seen, Stage, Task, Write};
+use super::{Found, Guard, Mine, Outdated, Seen, Stage, Task, Write};
 use crate::clock::Clock;
 use crate::envelope::Version;
-use crate::{Invalid, Op, Outcome, switch_off};
+use crate::{Invalid, OWNER_MAX_BYTES, Op, Outcome, switch_off};
 
 impl<'a> Task<'a> {
     /// Decides after a look that at least one copy has answered.
@@ -16,11 +16,28 @@ impl<'a> Task<'a> {
             Op::Add { value, ttl, .. } => self.decide_add(clock, value, ttl),
             Op::Increment { by, ttl, .. } => self.decide_increment(clock, by, ttl),
             Op::Touch { ttl, .. } => self.decide_touch(clock, ttl),
-            Op::Get { .. }
-            | Op::Life { .. }
-            | Op::Set { .. }
-            | Op::Take { .. }
-            | Op::Delete { .. } => self.decide_read(clock),
+            Op::Get { .. } | Op::Life { .. } => self.decide_read(clock),
+            Op::Set { .. } | Op::Take { .. } | Op::Delete { .. } => self.decide_outdated(clock),
+        }
+    }
+
+    /// What was written blindly is older than what it replaced.
+    fn decide_outdated(&mut self, clock: &Clock) -> Stage {
+        let Some(Outdated { mine, replaced, answer }) = self.outdated.clone() else {
+            return Stage::Over(Outcome::Unreachable);
+        };
+        let Some(at) = self.newest() else { return Stage::Over(answer) };
+        let stands = self.copies[at].seen.as_ref().is_some_and(|seen| self.is_ours(seen, mine));
+        if stands && mine <= replaced {
+            let write = self.blind_write(clock, Some(replaced));
+            let mine = write.version;
+            self.outdated = Some(Outdated { mine, replaced, answer: answer.clone() });
+            let guards = self.guards();
+            return Stage::Mend { write, guards, answer };
+        }
+        match self.mending(clock, at) {
+            Some((write, guards)) => Stage::Mend { write, guards, answer },
+            None => Stage::Over(answer),
         }
     }
 
@@ -139,7 +156,7 @@ impl<'a> Task<'a> {
             // not reach the first, and has been told so: it is theirs.
             let theirs = self
                 .seen()
-                .find(|(_, seen)| seen.value().is_some() && seen.version() != Some(mine.version));
+                .find(|(_, seen)| seen.value().is_some() && !self.is_ours(seen, mine.version));
             if let Some((_, theirs)) = theirs {
                 let (theirs, ttl) = (theirs.value().unwrap_or_default().to_vec(), theirs.left());
                 let write = self.value(clock, self.newest_version(), &theirs, ttl);
@@ -184,25 +201,25 @@ impl<'a> Task<'a> {
     /// Our count stands at the first copy, and the second was not as we had seen it. What follows;
     /// or the copy to count on from, because somebody counted there without seeing ours.
     fn after_our_count(&mut self, clock: &Clock, mine: Mine) -> Result<Stage, Option<usize>> {
-        let first = self.seen().next().map(|(at, seen)| (at, seen.version()));
-        let Some((first, version)) = first else { return Err(None) };
-        if version != Some(mine.version) {
+        let is_ours = |seen: &Seen| self.is_ours(seen, mine.version);
+        let first = self.seen().next().map(|(at, seen)| (at, is_ours(seen)));
+        let Some((first, stands)) = first else { return Err(None) };
+        if !stands {
             // Either somebody counted on from ours there, for the first copy knows one order; or
             // it is silent now, and this is the other one.
             return if self.some_silent() { Err(Some(first)) } else { Ok(done(mine)) };
         }
-        let other = self.seen().find(|(at, _)| *at != first);
-        match other.map(|(at, seen)| (at, seen.version(), seen.value().is_some())) {
-            Some((at, version, true)) if version != Some(mine.version) && version != mine.base => {
+        match self.seen().find(|(at, seen)| *at != first && !is_ours(seen)) {
+            Some((at, seen)) if seen.value().is_some() && seen.version() != mine.base => {
                 Err(Some(at))
             }
-            Some((_, version, _)) if version != Some(mine.version) => {
+            Some(_) => {
                 let text = mine.number.to_string();
                 let life = self.copies[first].seen.as_ref().and_then(Seen::left);
                 let write = self.value(clock, self.newest_version(), text.as_bytes(), life);
                 Ok(self.write_in_turn(write, Outcome::Number(mine.number)))
             }
-            _ => Ok(done(mine)),
+            None => Ok(done(mine)),
         }
     }
 
@@ -220,15 +237,26 @@ impl<'a> Task<'a> {
 
     /// Writes to every copy that answered, one after the other, if it is still as it was seen.
     fn write_in_turn(&self, write: Write, answer: Outcome) -> Stage {
-        let mut guards = [None; 2];
-        for (at, seen) in self.seen() {
-            guards[at] = Some(seen.guard());
-        }
+        let guards = self.guards();
         match guards.iter().position(Option::is_some) {
             Some(_) if switch_off::turns() => Stage::Mend { write, guards, answer },
             Some(at) => Stage::InTurn { at, write, guards, answer },
             None => Stage::Over(Outcome::Unreachable),
         }
+    }
+
+    /// That every copy that answered is still as it was seen.
+    fn guards(&self) -> [Option<Guard>; 2] {
+        let mut guards = [None; 2];
+        for (at, seen) in self.seen() {
+            guards[at] = Some(seen.guard());
+        }
+        guards
+    }
+
+    /// Whether this is what we have written with this version.
+    pub(super) fn is_ours(&self, seen: &Seen, version: Version) -> bool {
+        seen.is_of(version, &self.keeping.owner[..self.keeping.owner.len().min(OWNER_MAX_BYTES)])
     }
 
     fn cannot_tell(&self) -> Stage {
