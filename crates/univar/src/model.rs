@@ -96,6 +96,23 @@ fn random_histories_keep_every_promise() {
 }
 
 #[test]
+fn surveys() {
+    use Off::*;
+    for off in [WriteBack, Marker, Looking, Comparing, Turns, Newest, ShorterLife, Owing, Tombstones] {
+        let mut runner = TestRunner::deterministic();
+        let mut rules: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        for case in 0..400 {
+            let script = scripts().new_tree(&mut runner).expect("a script").current();
+            for v in violations(&world::run(&script, off)) {
+                let (_, count) = rules.entry(format!("{:?}", v.rule)).or_insert((case, 0));
+                *count += 1;
+            }
+        }
+        println!("OFF {off:?} {rules:?}");
+    }
+}
+
+#[test]
 fn survey() {
     let off = Off::Nothing;
     let n: usize = std::env::var("SURVEY").ok().and_then(|n| n.parse().ok()).unwrap_or(100);

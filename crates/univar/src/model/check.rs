@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::history::{Done, History};
-use super::linear::{Act, Answer, Event, in_some_order};
+use super::linear::{Act, Answer, Event, Ghost, in_some_order};
 use super::script::{CLASSES, Class, Fault, FaultKind, What};
 use super::{DEADLINE, MS, S, Us};
 use crate::Outcome;
@@ -37,6 +37,8 @@ const SLACK: Us = 12 * MS;
 /// server's clock may already have counted.
 const COPYING_COSTS: Us = 2 * S;
 
+/// Long enough for a window, a probe or two, and listing.
+const HEALS_WITHIN: Us = 15 * S;
 /// Every node knows of a fault, or of its end, this long after.
 const NOTICED_WITHIN: Us = 2 * S;
 
@@ -47,7 +49,7 @@ pub(crate) fn violations(history: &History) -> Vec<Violation> {
         found.push(Violation { rule: Rule::Heals, text });
     }
     for op in &history.ops {
-        if op.outcome == Outcome::Unreachable && !keep_waits(history, op) {
+        if op.outcome == Outcome::Unreachable && !op.died && !keep_waits(history, op) && !is_hopeless(history, op) {
             let text = format!("no reason not to know: {op:?} {:?}", history.faults);
             found.push(Violation { rule: Rule::Available, text });
         }
@@ -76,6 +78,18 @@ pub(crate) fn violations(history: &History) -> Vec<Violation> {
     found
 }
 
+/// After two faults at once neither cache server can say that something is not there, until one is
+/// healed.
+fn is_hopeless(history: &History, op: &Done) -> bool {
+    let two = |(from, to, fault): &(Us, Us, Fault)| {
+        let again = Us::from(fault.kind == FaultKind::EmptyAlone) * fault.lasts;
+        matches!(fault.kind, FaultKind::EmptyAlone)
+            && *from <= op.end
+            && op.start <= *to + again + HEALS_WITHIN
+    };
+    history.faults.iter().any(two)
+}
+
 /// A Keep that finds a gap waits until the probe has seen to a new epoch.
 fn keep_waits(history: &History, op: &Done) -> bool {
     let near = |(from, to, _): &(Us, Us, Fault)| *from <= op.end && op.start <= *to + NOTICED_WITHIN;
@@ -88,7 +102,9 @@ fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
         let writes = |other: &&Done| other.what != What::Get && other.start != op.start;
         let overlaps = |other: &&Done| other.start <= op.end && op.start <= other.end;
         // It may have seen, and undone, half of what another was about to do.
-        if !events[at].is_open && ops.iter().copied().filter(writes).any(|op| overlaps(&op)) {
+        let may_be_either =
+            is_hopeless(history, op) || ops.iter().copied().filter(writes).any(|op| overlaps(&op));
+        if !events[at].is_open && may_be_either {
             events[at].act = Act::Delete(Answer::Open);
         }
     }
@@ -107,7 +123,7 @@ fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
         let start = (op.start + life).saturating_sub(S + COPYING_COSTS * faults).max(op.start);
         let end = events[at].end + life;
         let act = Act::End(at);
-        events.push(Event { start, end, is_open: false, act, may_come_back: false });
+        events.push(Event { start, end, is_open: false, act, ghost: Ghost::None });
     }
     events
 }
@@ -144,22 +160,30 @@ fn event_of(history: &History, op: &Done) -> Event {
         What::Withdraw { .. } => Act::Withdraw(op.value, answer),
     };
     let is_open = answer == Answer::Open;
-    let end = if is_open { latest(history, op.start) } else { op.end };
-    let may_come_back = may_come_back(history, op, end);
-    Event { start: op.start, end, is_open, act, may_come_back }
+    let end = match is_open {
+        // Half of it may stand, and be found later.
+        true if op.died => Us::MAX / 2,
+        true => latest(history, op.start),
+        false => op.end,
+    };
+    Event { start: op.start, end, is_open, act, ghost: ghost(history, op, end) }
 }
 
-/// Whether a copy was away at some time in the life of what was written, or comes back from before
-/// it: then it knows what was there before, and not that this has come and gone.
-fn may_come_back(history: &History, op: &Done, end: Us) -> bool {
-    let Some(life) = life_of(op) else { return false };
-    history.faults.iter().any(|(from, to, fault)| match fault.kind {
-        FaultKind::Killed | FaultKind::Clock { .. } => false,
-        FaultKind::OldContent { age } => {
-            *to + NOTICED_WITHIN >= op.start && from.saturating_sub(age) <= end
-        }
-        _ => *from <= end + life && *to + NOTICED_WITHIN >= op.start,
-    })
+/// What may be found though its life is over. If a copy was away at some time in that life, or comes
+/// back from before it, then it knows what was there before, and not that this has come and gone.
+fn ghost(history: &History, op: &Done, end: Us) -> Ghost {
+    let Some(life) = life_of(op) else { return Ghost::None };
+    let meets = |from: Us, to: Us| from <= end + life && to + NOTICED_WITHIN >= op.start;
+    let knows_less = |(from, to, fault): &(Us, Us, Fault)| match fault.kind {
+        FaultKind::Killed | FaultKind::NodeDies | FaultKind::Clock { .. } => false,
+        FaultKind::OldContent { age } => from.saturating_sub(age) <= end && meets(0, *to),
+        _ => meets(*from, *to),
+    };
+    match history.faults.iter().any(knows_less) {
+        true => Ghost::All,
+        false if history.faults.iter().any(|(from, to, _)| meets(*from, *to)) => Ghost::Own,
+        false => Ghost::None,
+    }
 }
 
 /// Until when what was begun then may still happen: its deadline, but a cache server that stood

@@ -25,4 +25,6 @@ pub(crate) struct Done {
     pub(crate) start: Us,
     pub(crate) end: Us,
     pub(crate) outcome: Outcome,
+    /// The node died before it was told.
+    pub(crate) died: bool,
 }

@@ -54,9 +54,21 @@ pub(crate) struct Event {
     /// It may have happened or not.
     pub(crate) is_open: bool,
     pub(crate) act: Act,
-    /// A copy may not know of it. When its life is over, what it replaced may come back there, or,
-    /// from a cache server that stood still, itself.
-    pub(crate) may_come_back: bool,
+    /// What may still be found when its life is over.
+    pub(crate) ghost: Ghost,
+}
+
+/// What may be found though it is gone.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub(crate) enum Ghost {
+    #[default]
+    None,
+    /// Itself, for a moment: its copies end up to a second apart, and not every node reaches both.
+    Own,
+    Of(i64, Us),
+    /// Anything older, for a copy may not know of it; or, from a cache server that stood still,
+    /// itself.
+    All,
 }
 
 /// What a name holds.
@@ -65,8 +77,7 @@ struct State {
     value: Option<i64>,
     /// The event that gave it its life.
     from: usize,
-    /// That life is over, and a copy may not know of it: anything older may be found there.
-    is_haunted: bool,
+    ghost: Ghost,
 }
 
 const EVENTS_MAX: usize = 256;
@@ -109,6 +120,9 @@ impl Search<'_> {
         }
         let reached = (0..self.events.len()).filter(|&at| has(&done, at));
         let reached = reached.map(|at| self.events[at].start).max().unwrap_or(0);
+        let until = left.iter().map(|&at| &self.events[at]);
+        let until = until.filter(|event| event.is_open && event.end >= reached);
+        let until = until.map(|event| event.end).min().unwrap_or(Us::MAX);
         let mut next = Vec::new();
         for at in left {
             let event = &self.events[at];
@@ -117,12 +131,15 @@ impl Search<'_> {
             if event.start > by || is_late || is_end && !is_due(at) {
                 continue;
             }
-            let Some(mut then) = apply(event.act, at, state) else { continue };
+            let Some(mut then) = apply(event, at, state) else { continue };
             if let Act::End(of) = event.act {
-                then.is_haunted = self.events[of].may_come_back;
+                then.ghost = match self.events[of].ghost {
+                    Ghost::Own => Ghost::Of(state.value.unwrap_or_default(), event.end),
+                    ghost => ghost,
+                };
             }
-            if event.act.only_looks() {
-                // Now is as good as later.
+            if event.act.only_looks() && event.start <= until {
+                // Now is as good as later, and keeps nothing open from having happened before.
                 next = vec![(at, then)];
                 break;
             }
@@ -135,11 +152,11 @@ impl Search<'_> {
 }
 
 /// What the name holds then; `None` if the answer would be wrong.
-fn apply(act: Act, at: usize, state: State) -> Option<State> {
-    let with = |value: i64| State { value: Some(value), from: at, is_haunted: false };
+fn apply(event: &Event, at: usize, state: State) -> Option<State> {
+    let with = |value: i64| State { value: Some(value), from: at, ghost: Ghost::None };
     let gone = State::default();
-    let Some(value) = state.value else { return apply_to_nothing(act, at, state) };
-    match act {
+    let Some(value) = state.value else { return apply_to_nothing(event, at, state) };
+    match event.act {
         Act::Read(read) => (read == Some(value)).then_some(state),
         Act::Set(value) => Some(with(value)),
         Act::Delete(answer) => (answer != Answer::Left).then_some(gone),
@@ -166,11 +183,16 @@ fn apply(act: Act, at: usize, state: State) -> Option<State> {
     }
 }
 
-fn apply_to_nothing(act: Act, at: usize, state: State) -> Option<State> {
-    let with = |value: i64| State { value: Some(value), from: at, is_haunted: false };
+fn apply_to_nothing(event: &Event, at: usize, state: State) -> Option<State> {
+    let with = |value: i64| State { value: Some(value), from: at, ghost: Ghost::None };
     let gone = State::default();
-    let haunted = state.is_haunted;
-    match act {
+    let haunted = match state.ghost {
+        Ghost::None | Ghost::Own => false,
+        Ghost::Of(_, until) => event.start <= until,
+        Ghost::All => true,
+    };
+    match event.act {
+        Act::Read(Some(read)) if matches!(state.ghost, Ghost::Of(of, _) if of != read) => None,
         Act::Read(read) => (read.is_none() || haunted).then_some(state),
         Act::Set(value) => Some(with(value)),
         Act::Delete(answer) => (answer != Answer::Done || haunted).then_some(gone),

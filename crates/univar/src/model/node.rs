@@ -35,6 +35,7 @@ pub(crate) struct Node {
     look: Option<Look>,
     turn: u32,
     heal: Option<Heal>,
+    pub(crate) is_up: bool,
 }
 
 /// All servers are being probed.
@@ -74,7 +75,14 @@ impl Node {
             look: None,
             turn: 0,
             heal: None,
+            is_up: true,
         }
+    }
+
+    /// It is as new, but not up.
+    pub(crate) fn die(&mut self) {
+        let turn = self.turn + 1;
+        *self = Self { turn, is_up: false, ..Self::new(self.servers.len(), self.skew_ms) };
     }
 
     /// It sees that everything is healed, and has nothing to say against it.
@@ -104,7 +112,7 @@ impl World {
     }
 
     pub(crate) fn maintain(&mut self, id: usize) {
-        if self.nodes[id].look.is_some() || self.now < self.nodes[id].next_probe {
+        if !self.nodes[id].is_up || self.nodes[id].look.is_some() || self.now < self.nodes[id].next_probe {
             return;
         }
         self.enter(id, false);
@@ -197,7 +205,7 @@ impl World {
 
     pub(crate) fn heal(&mut self, id: usize) {
         self.after(HEAL_INTERVAL, Event::Heal { node: id });
-        if self.nodes[id].heal.is_some() {
+        if self.nodes[id].heal.is_some() || !self.nodes[id].is_up {
             return;
         }
         let now = self.instant();
@@ -210,7 +218,7 @@ impl World {
             let names = BTreeSet::new();
             self.nodes[id].heal =
                 Some(Heal { server, id: epoch, names, pending: 0, failed: false });
-            let wait = self.latency() + self.latency();
+            let wait = self.latency() + self.history.script.listing_takes;
             return self.after(wait, Event::Listed { node: id, partner: 0 });
         }
     }

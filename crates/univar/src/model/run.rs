@@ -53,6 +53,9 @@ pub(crate) struct Part {
 impl World {
     pub(crate) fn step(&mut self, step: Step) {
         let Step { node, name, what, .. } = step;
+        if !self.nodes[node].is_up {
+            return;
+        }
         let value = match what {
             What::Take { who } | What::Keep { who } | What::Withdraw { who } => who as i64,
             _ => 1000 + self.history.ops.len() as i64 + self.runs.len() as i64,
@@ -73,7 +76,7 @@ impl World {
             What::Withdraw { .. } => Op::Withdraw { name: name_text, value: text },
         };
         let (start, outcome) = (self.now, Outcome::Unreachable);
-        let done = Done { node, name, what, value, start, end: start, outcome };
+        let done = Done { node, name, what, value, start, end: start, outcome, died: false };
         self.enter(node, false);
         let task = Task::new(op, &fixed().keepings[node], &self.nodes[node].clock);
         self.start(task, node, start + DEADLINE, Purpose::Op(done));
@@ -230,6 +233,23 @@ impl World {
         match std::mem::replace(&mut self.runs[id].purpose, Purpose::Mend) {
             Purpose::Op(done) => self.history.ops.push(Done { end: self.now, outcome, ..done }),
             Purpose::Mend => self.mended(node, outcome == Outcome::Done),
+        }
+    }
+
+    /// What it was doing nobody will answer; what it has sent may arrive.
+    pub(crate) fn node_dies(&mut self, node: usize) {
+        self.nodes[node].die();
+        for lane in 0..self.lanes.len() {
+            if self.lanes[lane].node == node && self.lanes[lane].is_open {
+                self.lanes[lane].is_open = false;
+                self.lanes[lane].attempt += self.random(2) as u32;
+            }
+        }
+        for run in self.runs.iter_mut().filter(|run| run.node == node) {
+            let Some(_) = run.task.take() else { continue };
+            if let Purpose::Op(done) = std::mem::replace(&mut run.purpose, Purpose::Mend) {
+                self.history.ops.push(Done { end: self.now, died: true, ..done });
+            }
         }
     }
 

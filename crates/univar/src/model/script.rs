@@ -14,6 +14,8 @@ pub(crate) struct Script {
     pub(crate) seed: u64,
     /// Two or three cache servers.
     pub(crate) servers: usize,
+    /// How long it takes to list names: there may be a million others.
+    pub(crate) listing_takes: Us,
     pub(crate) faults: Vec<Fault>,
     pub(crate) steps: Vec<Step>,
 }
@@ -90,21 +92,20 @@ pub(crate) enum FaultKind {
     MuteToOne,
     /// The node does not reach it.
     Cut,
+    /// It dies and is started again, empty; and before it is healed, the next server hangs for as
+    /// long as it was away. These are two faults: not everything can be known then.
+    EmptyAlone,
+    /// The node dies, in the middle of whatever it does, and is started again at the end.
+    NodeDies,
     /// The node's clock is wrong.
     Clock { by_ms: i64 },
 }
 
-impl FaultKind {
-    pub(crate) fn is_of_a_server(self) -> bool {
-        !matches!(self, Self::Clock { .. })
-    }
-}
-
 pub(crate) fn scripts() -> impl Strategy<Value = Script> {
-    let shape = (any::<u64>(), prop_oneof![3 => Just(2_usize), 1 => Just(3)]);
+    let shape = (any::<u64>(), prop_oneof![3 => Just(2_usize), 1 => Just(3)], prop_oneof![3 => Just(0), 1 => 0..4 * S]);
     let faults = prop::collection::vec(fault(), 1..3);
     let steps = prop::collection::vec((0..3_usize, 0..3_u8, when(), step()), 10..70);
-    (shape, faults, steps).prop_map(|((seed, servers), mut faults, steps)| {
+    (shape, faults, steps).prop_map(|((seed, servers, listing_takes), mut faults, steps)| {
         faults.iter_mut().for_each(|fault| fault.server %= servers);
         let steps = steps.into_iter().map(|(fault, edge, after, (node, (name, what)))| {
             let fault = fault % faults.len();
@@ -116,7 +117,7 @@ pub(crate) fn scripts() -> impl Strategy<Value = Script> {
             Step { anchor, after, node, name, what }
         });
         let steps = steps.collect();
-        Script { seed, servers, faults, steps }
+        Script { seed, servers, listing_takes, faults, steps }
     })
 }
 
@@ -159,7 +160,9 @@ fn fault() -> impl Strategy<Value = Fault> {
         1 => Just(FaultKind::Mute),
         1 => Just(FaultKind::MuteToOne),
         3 => Just(FaultKind::Cut),
-        2 => prop::sample::select(vec![hour, -hour, 48 * hour, -48 * hour])
+        1 => Just(FaultKind::EmptyAlone),
+        1 => Just(FaultKind::NodeDies),
+        3 => prop::sample::select(vec![hour, -hour, 48 * hour, -48 * hour])
             .prop_map(|by_ms| FaultKind::Clock { by_ms }),
     ];
     let lasts = prop_oneof![10 * MS..400 * MS, 400 * MS..4 * S, 4 * S..12 * S];
@@ -170,7 +173,7 @@ fn fault() -> impl Strategy<Value = Fault> {
 
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}, {} cache servers", self.seed, self.servers)?;
+        writeln!(f, "seed {}, {} cache servers, lists in {}", self.seed, self.servers, self.listing_takes)?;
         for fault in &self.faults {
             writeln!(f, "  {fault:?}")?;
         }

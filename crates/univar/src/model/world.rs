@@ -196,7 +196,10 @@ impl World {
         self.active = Some((to, fault));
         self.history.faults.push((self.now, to, fault));
         match fault.kind {
-            FaultKind::Killed | FaultKind::OldContent { .. } => self.kill(fault.server),
+            FaultKind::Killed | FaultKind::EmptyAlone | FaultKind::OldContent { .. } => {
+                self.kill(fault.server);
+            }
+            FaultKind::NodeDies => self.node_dies(fault.node),
             FaultKind::Clock { by_ms } => self.nodes[fault.node].skew_ms += by_ms,
             _ => {}
         }
@@ -223,6 +226,17 @@ impl World {
         self.active = None;
         let host = &mut self.hosts[fault.server];
         match fault.kind {
+            FaultKind::EmptyAlone => {
+                host.cache.lose_everything();
+                host.start();
+                let server = (fault.server + 1) % self.hosts.len();
+                self.faults[index] = Fault { kind: FaultKind::Hung, server, ..fault };
+                return self.fault_begins(index);
+            }
+            FaultKind::NodeDies => {
+                self.nodes[fault.node].is_up = true;
+                self.after(1, Event::Maintain { node: fault.node });
+            }
             FaultKind::Killed => {
                 host.cache.lose_everything();
                 host.start();
