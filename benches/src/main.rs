@@ -1,10 +1,13 @@
 //! Measures what Tandem promises, beside what a user would take instead: `./bench --help`.
 //!
 //! This file owns the command line and the list of benches. How a figure comes from noisy runs is in [`stats`],
-//! what is printed and kept in [`report`], who runs on which core in [`cpu`].
+//! what is printed and kept in [`report`], who runs on which core in [`cpu`],
+//! and how a line of dialplan is timed in [`dialplan`].
 
 mod child;
+mod cluster;
 mod cpu;
+mod dialplan;
 mod register;
 mod report;
 mod stats;
@@ -39,6 +42,11 @@ impl Options {
     fn wants(&self, figure: &str) -> bool {
         figure.contains(&self.only)
     }
+
+    /// How many rounds a figure has that stands for so many pairs of runs with each of its rounds: two at least.
+    fn rounds(&self, pairs_a_round: usize) -> usize {
+        (self.pairs / pairs_a_round).max(2)
+    }
 }
 
 /// One bench.
@@ -58,6 +66,11 @@ const BENCHES: &[Bench] = &[
         name: "register",
         about: "registrations: processor time for each, time until other servers see it, renewals",
         run: register::run,
+    },
+    Bench {
+        name: "cluster",
+        about: "two copies: reads while a cache is dead, hung or being healed, their price, the ring",
+        run: cluster::run,
     },
 ];
 
