@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use univar::epoch::PROBE_INTERVAL;
-use univar::{Config, Name, Op, Outcome, SectionConfig, ServerState, Store};
+use univar::{Config, EventKind, Name, Op, Outcome, SectionConfig, ServerState, Store};
 
 use crate::cpu::{self, Core};
 
@@ -73,6 +73,11 @@ impl Node {
         self.store.servers().iter().any(|server| server.state == ServerState::Down)
     }
 
+    /// How many names this node has compared where it healed a server since it was last asked.
+    pub(crate) fn take_compared(&self) -> usize {
+        std::mem::take(&mut self.bell.lock().compared)
+    }
+
     /// Writes all of `values`; says how many were written.
     pub(crate) fn write(&self, values: &[(Name, Vec<u8>)]) -> usize {
         let set = |name, value| Op::Set { name, value, ttl: None };
@@ -127,8 +132,10 @@ fn probe(store: &Store, bell: &Bell) {
 fn heal(store: &Store, bell: &Bell) {
     loop {
         let pause = |time| bell.pause(Instant::now() + time);
-        let events = store.heal(&pause).into_iter().chain(store.evictions());
-        if events.count() > 0 {
+        for event in store.heal(&pause).into_iter().chain(store.evictions()) {
+            if let EventKind::Compared { names } = event.kind {
+                bell.lock().compared += names;
+            }
             // A server may be complete now: that is for the next probe to see.
             bell.ring();
         }
@@ -149,6 +156,8 @@ struct Bell {
 struct Calls {
     rung: bool,
     stop: bool,
+    /// Not a call, but of the same threads: the names that were compared.
+    compared: usize,
 }
 
 impl Bell {
