@@ -30,10 +30,11 @@ pub(super) fn run(report: &Report, options: &Options) -> Result<()> {
     let one = Loop::new("one", &format!("GetUniVar(X={ONE_KEY})"), 60);
     let both = Loop::new("both", &format!("GetUniVar(X={BOTH_KEY})"), 60);
     let loops = [set.clone(), one.clone(), both.clone()];
-    // The deadline is so long that a look-up which lost its time slice to a neighbour is not broken off.
+    // The deadline is so long that a look-up which lost its time slice to a neighbour is not broken off. Half of that of
+    // two copies is what a connection waits: so both sections use the first cache server's connections as they are.
     let conf = "[general]\nservers = @CACHE1@ @CACHE2@\ndeadline = 1000\n\
                 [one]\nservers = @CACHE1@\ncopies = 1\nprefixes = ONE_\n\
-                [both]\ncopies = 2\nprefixes = BOTH_\n";
+                [both]\ncopies = 2\ndeadline = 2000\nprefixes = BOTH_\n";
     let lab = Lab::builder("bench-cluster")
         .number(LAB_NUMBER)
         .without_server("A")

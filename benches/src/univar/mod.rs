@@ -286,14 +286,15 @@ impl Timing<'_> {
 
 /// A server with all loops, both stores and each key's section. One copy of each variable, but where two are
 /// what is measured. Its deadline is so long that a look-up under strace, or one that lost its time slice to a
-/// neighbour, is not broken off.
+/// neighbour, is not broken off; with two copies it is twice as long, for half of it is what a connection waits, and
+/// connections that wait alike are used by all sections as they are.
 fn configure(config: ServerConfig, loops: &[Loop], postgres: std::net::Ipv4Addr) -> ServerConfig {
     let config = dialplan::server(config, loops)
         .universal_conf(
             "[general]\nservers = @CACHE1@ @CACHE2@\ncopies = 1\ndeadline = 1000\n\
              [one]\nservers = @CACHE1@\nprefixes = ONE_\n\
              [two]\nservers = @CACHE2@\nprefixes = TWO_\n\
-             [both]\ncopies = 2\nprefixes = BOTH_\n",
+             [both]\ncopies = 2\ndeadline = 2000\nprefixes = BOTH_\n",
         )
         .load("res_curl")
         .load("func_curl")
