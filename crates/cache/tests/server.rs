@@ -24,26 +24,28 @@ struct Apart {
 
 impl Apart {
     fn start() -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "a_server_for_another_process", "--nocapture"])
             .env(SERVE, "yes")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.map(Result::unwrap).find_map(|line| {
+            .expect("this program once more");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let address = lines.map_while(Result::ok).find_map(|line| {
             let (_, address) = line.split_once("listens on ")?;
             address.parse().ok()
         });
-        Self { child, address: address.unwrap() }
+        Self { child, address: address.expect("it says where it listens") }
     }
 
     /// What it has in use, in bytes.
     fn resident_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("our own child");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.expect("VmRSS").trim().trim_end_matches(" kB");
+        kib.parse::<u64>().expect("a number") * 1024
     }
 }
 

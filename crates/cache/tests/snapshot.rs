@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use common::{Client, ours, settings};
 use tandem_cache::{Server, SnapshotError, StartError};
@@ -11,12 +11,12 @@ use tandem_cache::{Server, SnapshotError, StartError};
 fn scratch(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("snapshot-{name}"));
     let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
+    fs::create_dir_all(&folder).expect("a folder of our own");
     folder.join("cache.snapshot")
 }
 
-fn start(path: &PathBuf) -> Server {
-    ours(|settings| settings.snapshot = Some(path.clone()))
+fn start(path: &Path) -> Server {
+    ours(|settings| settings.snapshot = Some(path.to_owned()))
 }
 
 fn ask(server: &Server, commands: &str) -> String {
@@ -29,14 +29,14 @@ fn written(name: &str) -> (PathBuf, Vec<u8>) {
     let server = start(&path);
     ask(&server, "set a 7 0 3\r\none\r\nms YSBi 4 b\r\n\r\n\r\n\r\n\r\nset t 0 1000 1\r\n1\r\n");
     ask(&server, "set past 0 -1 1\r\n1\r\nset e 0 0 0\r\n\r\n");
-    server.stop().unwrap();
-    let bytes = fs::read(&path).unwrap();
+    server.stop().expect("a clean stop");
+    let bytes = fs::read(&path).expect("the snapshot");
     (path, bytes)
 }
 
-fn refused(path: &PathBuf) -> SnapshotError {
+fn refused(path: &Path) -> SnapshotError {
     let mut settings = settings();
-    settings.snapshot = Some(path.clone());
+    settings.snapshot = Some(path.to_owned());
     match Server::start(settings) {
         Err(StartError::Snapshot(error)) => error,
         other => panic!("{other:?}"),
