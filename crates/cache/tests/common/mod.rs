@@ -27,9 +27,8 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// memcached's defaults, on a free port.
 pub fn settings() -> Settings {
-    let mut settings = Settings::default();
-    settings.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
-    settings
+    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    Settings { listen, ..Settings::default() }
 }
 
 /// A cache of ours.
