@@ -90,6 +90,14 @@ fn a_life_that_is_left_is_not_told_as_a_negative_number() {
 }
 
 #[test]
+fn a_number_that_gets_longer_takes_its_new_life() {
+    let pair = Pair::start();
+    let [ours, theirs] = answers(&pair, "set n 0 0 1\r\n9\r\nma n T1000\r\nmg n t\r\n");
+    assert!(ours.starts_with("STORED\r\nHD\r\nHD t") && !ours.ends_with("t-1\r\n"), "{ours}");
+    assert_eq!(theirs, "STORED\r\nHD\r\nHD t-1\r\n");
+}
+
+#[test]
 fn the_crawler_can_always_be_enabled() {
     let pair = Pair::start();
     let [ours, theirs] = answers(&pair, "lru_crawler enable\r\n");
