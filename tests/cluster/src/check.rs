@@ -1,0 +1,154 @@
+//! Whether a history keeps what `docs/consistency.md` promises.
+//!
+//! A [`Rule`] is a sentence of the promise; each has a file below this one. The checker knows nothing of the code
+//! that it judges, nor of the workload: it reads operations, faults and registrations with their times. It is the
+//! same for a history that was just made and for a saved one.
+
+mod availability;
+mod counter;
+mod explain;
+mod partition;
+mod register;
+mod registration;
+mod report;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub use report::{Report, Row};
+
+use crate::history::{Fault, History, Kind, Nanos, Op, SECOND, Stall};
+
+/// A sentence of the promise.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Rule {
+    /// An acknowledged write is never lost.
+    LostWrite,
+    /// An acknowledged delete is never lost.
+    LostDelete,
+    /// Reads do not go back.
+    WentBack,
+    /// What is read was written, and before.
+    NeverWritten,
+    /// Each name is one register: there is an order of all operations.
+    NoOrder,
+    /// A value is gone after its time.
+    Outlived,
+    /// Of several who add, one is told that it did.
+    AddedTwice,
+    /// A counter counts each increment once, and gives each number once.
+    Counter,
+    /// A phone that is registered is found.
+    PhoneMissing,
+    /// A record is its node's, and gone with the registration.
+    PhoneGhost,
+    /// With one fault, operations are answered.
+    Unavailable,
+    /// Nothing in the workload is invalid.
+    Invalid,
+    /// After a partition all servers read the same, the newest.
+    NotConverged,
+    /// The history is too tangled to be decided: nothing is assumed then.
+    Undecided,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LostWrite => "an acknowledged write was lost",
+            Self::LostDelete => "an acknowledged delete was lost",
+            Self::WentBack => "reads went back",
+            Self::NeverWritten => "what was read was not written",
+            Self::NoOrder => "no order of the operations",
+            Self::Outlived => "a value outlived its time",
+            Self::AddedTwice => "added twice",
+            Self::Counter => "a counter miscounted",
+            Self::PhoneMissing => "a registered phone was missing",
+            Self::PhoneGhost => "a record without its phone",
+            Self::Unavailable => "not answered without need",
+            Self::Invalid => "answered INVALID",
+            Self::NotConverged => "not the same after a partition",
+            Self::Undecided => "could not be decided",
+        })
+    }
+}
+
+/// A promise that was not kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Violation {
+    /// Which.
+    pub rule: Rule,
+    /// When it could be seen.
+    pub at: Nanos,
+    /// The lines of the history that contradict each other, the last one being where it was seen.
+    pub lines: Vec<usize>,
+    /// What happened.
+    pub text: String,
+}
+
+/// What rules look at beside a name's operations.
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
+    history: &'a History,
+}
+
+/// Around a time at which the machine was too busy, answers may be late for that reason.
+const STALL_AROUND: Nanos = SECOND / 4;
+
+impl Context<'_> {
+    /// Whether a change that was not answered may still be carried out later by a cache that had accepted it:
+    /// one that was stopped, or whose connections were slow.
+    fn may_be_late(&self, op: &Op) -> bool {
+        self.history.scenarios.iter().any(|(_, scenario)| {
+            matches!(scenario.fault, Fault::Stopped | Fault::Slow)
+                && op.b <= scenario.end + SECOND
+                && op.e + SECOND >= scenario.begin
+        })
+    }
+
+    /// Whether the machine was too busy then to blame anybody for being late.
+    fn stalled(&self, begin: Nanos, end: Nanos) -> bool {
+        let near = |stall: &Stall| begin <= stall.e + STALL_AROUND && end + STALL_AROUND >= stall.b;
+        self.history.stalls.iter().any(near)
+    }
+
+    /// The prefix and phone that a name is the record of.
+    fn phone_of<'n>(&self, name: &'n str) -> Option<(usize, &'n str)> {
+        self.history.header.publishers.iter().enumerate().find_map(|(index, publisher)| {
+            Some((index, name.strip_prefix(publisher.prefix.as_str())?))
+        })
+    }
+
+    fn is_partitioned(&self) -> bool {
+        self.history.scenarios.iter().any(|(_, scenario)| scenario.fault == Fault::Partition)
+    }
+}
+
+/// Checks everything.
+#[must_use]
+pub fn check(history: &History) -> Report {
+    let context = Context { history };
+    let mut found = Vec::new();
+    let mut names: BTreeMap<&str, Vec<(usize, &Op)>> = BTreeMap::new();
+    for (line, op) in &history.ops {
+        names.entry(&op.n).or_default().push((*line, op));
+    }
+    for (name, ops) in &mut names {
+        ops.sort_by_key(|(line, op)| (op.b, *line));
+        if context.phone_of(name).is_some() {
+            registration::check(&context, name, ops, &mut found);
+        } else if ops.iter().any(|(_, op)| op.k == Kind::Inc) {
+            counter::check(&context, ops, &mut found);
+        } else if context.is_partitioned() {
+            partition::check(&context, ops, &mut found);
+        } else {
+            register::check(&context, ops, &mut found);
+        }
+    }
+    availability::check(&context, &mut found);
+    found.sort_by_key(|violation| violation.at);
+    report::report(history, found)
+}
+
+#[cfg(test)]
+mod tests;
