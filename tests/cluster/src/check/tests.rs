@@ -1,9 +1,7 @@
 //! For each rule a history that keeps it and one that does not, written by hand. Times are in milliseconds.
 
 use super::*;
-use crate::history::{
-    Down, Header, Outcome, Publisher, Record, Register, SECOND, Scenario, VERSION, Via,
-};
+use crate::history::{Down, Header, Outcome, Publisher, Record, Register, Scenario, VERSION, Via};
 
 const MS: Nanos = 1_000_000;
 
@@ -369,5 +367,4 @@ fn two_hundred_thousand_operations_are_checked_in_seconds() {
     assert!(report.violations.is_empty(), "{report}");
     assert!(begun.elapsed().as_secs() < 30, "a debug build takes a few seconds");
     assert_eq!(report.operations, 200_000);
-    assert!(SECOND > MS);
 }
