@@ -183,6 +183,12 @@ impl Lab {
         if path.exists() { Ok(path) } else { Err(LabError::NotSetUp { missing: path }) }
     }
 
+    /// The folder that cargo builds into, in which logs are kept too.
+    #[must_use]
+    pub fn target_folder() -> PathBuf {
+        place::target_folder()
+    }
+
     /// The server of this name.
     ///
     /// # Errors

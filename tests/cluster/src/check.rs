@@ -46,6 +46,8 @@ pub enum Rule {
     Unavailable,
     /// Nothing in the workload is invalid.
     Invalid,
+    /// The operator is told of what cannot be mended.
+    NotTold,
     /// After a partition all servers read the same, the newest.
     NotConverged,
     /// The history is too tangled to be decided: nothing is assumed then.
@@ -67,6 +69,7 @@ impl fmt::Display for Rule {
             Self::PhoneGhost => "a record without its phone",
             Self::Unavailable => "not answered without need",
             Self::Invalid => "answered INVALID",
+            Self::NotTold => "the operator was not told",
             Self::NotConverged => "not the same after a partition",
             Self::Undecided => "could not be decided",
         })
@@ -101,7 +104,7 @@ impl Context<'_> {
     fn may_be_late(&self, op: &Op) -> bool {
         self.history.scenarios.iter().any(|(_, scenario)| {
             matches!(scenario.fault, Fault::Stopped | Fault::Slow)
-                && op.b <= scenario.end + SECOND
+                && op.b <= scenario.ended + SECOND
                 && op.e + SECOND >= scenario.begin
         })
     }

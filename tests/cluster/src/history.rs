@@ -172,14 +172,21 @@ pub struct Scenario {
     pub on: String,
     /// Begin of the scenario; operations until `end` count to it.
     pub b: Nanos,
-    /// The fault began.
+    /// The fault was begun; that took until `begun`.
     pub begin: Nanos,
-    /// The fault ended.
+    /// It was there.
+    pub begun: Nanos,
+    /// It was ended; that took until `ended`.
     pub end: Nanos,
+    /// It was over.
+    pub ended: Nanos,
     /// All cache servers were ready again on all servers.
     pub healed: Nanos,
     /// End of the scenario.
     pub e: Nanos,
+    /// Whether every server told its operator, where it has to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<bool>,
 }
 
 /// The kinds of faults.

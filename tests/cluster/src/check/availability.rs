@@ -21,8 +21,13 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
             found.push(Violation { rule: Rule::Invalid, at: op.e, lines: vec![*line], text });
         }
     }
-    for (_, scenario) in &context.history.scenarios {
+    for (line, scenario) in &context.history.scenarios {
         check_scenario(context, scenario, found);
+        if scenario.told == Some(false) {
+            let text = format!("{}: a server's log says nothing of it", scenario.name);
+            let (rule, at) = (Rule::NotTold, scenario.e);
+            found.push(Violation { rule, at, lines: vec![*line], text });
+        }
     }
 }
 
@@ -52,6 +57,7 @@ fn check_scenario(context: &Context<'_>, scenario: &Scenario, found: &mut Vec<Vi
 fn excused(context: &Context<'_>, scenario: &Scenario, op: &Op) -> bool {
     let after =
         if context.phone_of(&op.n).is_some() { REGISTRATIONS_AFTER } else { VARIABLES_AFTER };
-    let near = |time: Nanos| op.e >= time && op.b <= time + after;
-    scenario.fault != Fault::None && (near(scenario.begin) || near(scenario.end))
+    let near = |from: Nanos, to: Nanos| op.e >= from && op.b <= to + after;
+    scenario.fault != Fault::None
+        && (near(scenario.begin, scenario.begun) || near(scenario.end, scenario.ended))
 }

@@ -29,7 +29,7 @@ pub(crate) fn check(context: &Context<'_>, ops: &[(usize, &Op)], found: &mut Vec
     }
     let mut scenarios = context.history.scenarios.iter().map(|(_, scenario)| scenario);
     if let Some(last) = scenarios.rfind(|scenario| scenario.fault == Fault::Partition) {
-        check_converged(ops, &written, last.end + CONVERGED_WITHIN, found);
+        check_converged(ops, &written, last.ended + CONVERGED_WITHIN, found);
     }
 }
 
@@ -61,7 +61,7 @@ fn check_missing(
     let cut = context.history.scenarios.iter().find(|(_, scenario)| {
         scenario.fault == Fault::Partition
             && read.e >= scenario.begin
-            && read.b <= scenario.end + CONVERGED_WITHIN
+            && read.b <= scenario.ended + CONVERGED_WITHIN
     });
     let seen_until = cut.map_or(read.b, |(_, scenario)| scenario.begin.min(read.b));
     let write = ops.iter().find(|(_, op)| is_answered_write(op) && op.e < seen_until);

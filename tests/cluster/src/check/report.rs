@@ -76,7 +76,8 @@ fn row(history: &History, scenario: &Scenario, violations: &[Violation]) -> Row 
         gone: count(Outcome::Gone),
         over: reads().filter(|op| op.e - op.b > bound && !context.stalled(op.b, op.e)).count(),
         slowest_read: reads().map(|op| op.e - op.b).max().unwrap_or_default(),
-        heal: (scenario.fault != Fault::None).then(|| scenario.healed.saturating_sub(scenario.end)),
+        heal: (scenario.fault != Fault::None)
+            .then(|| scenario.healed.saturating_sub(scenario.ended)),
         violations: violations.iter().filter(|violation| within(violation.at)).count(),
     }
 }

@@ -115,9 +115,12 @@ impl Story {
             on: "cache1".into(),
             b: 0,
             begin,
+            begun: begin,
             end,
+            ended: end,
             healed: end,
             e: 1_000_000 * MS,
+            told: None,
         }))
     }
 
@@ -334,6 +337,15 @@ fn unanswered_long_after_a_fault_began_is_unavailable_and_near_it_or_when_busy_i
 fn invalid_is_never_right() {
     let story = Story::new().op(Kind::Get, "r", "", [0, 1], Outcome::Invalid, "");
     story.breaks(Rule::Invalid, &[2]);
+}
+
+#[test]
+fn a_fault_that_the_operator_has_to_know_of_is_told() {
+    let mut story = Story::new().fault(Fault::Evicting, [1000, 9000]);
+    story.history.scenarios[0].1.told = Some(true);
+    story.holds();
+    story.history.scenarios[0].1.told = Some(false);
+    story.breaks(Rule::NotTold, &[2]);
 }
 
 #[test]
