@@ -73,7 +73,7 @@ fn a_dead_cache_is_unreachable_at_once_and_a_new_one_is_not_believed_before_it_i
     let (answer, held) = timed_get(lab.a(), "nothing")?;
     assert_eq!(answer, "UNREACHABLE/");
     assert!(held < HELD_BOUND, "held for {held:?}");
-    lab.a().wait_log("what is placed there is UNREACHABLE", SOON)?;
+    lab.a().wait_log("what only it has is UNREACHABLE", SOON)?;
     lab.cache(1).start()?;
     lab.cache(2).start()?;
     let begun = Instant::now();

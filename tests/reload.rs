@@ -145,7 +145,7 @@ fn a_configuration_with_mistakes_is_refused_as_a_whole_and_the_old_one_stays() -
         ("servers = 127.0.0.1:99999\n", "is not host:port"),
         ("no_such_option = 1\n", "unknown option 'no_such_option'"),
         ("deadline = soon\n", "must be a whole number"),
-        ("copies = 2\n", "this version keeps one copy"),
+        ("copies = 3\n", "'copies = 3' is not possible with 2 cache server(s)"),
         ("[x]\nprefix = PEERA_\nidentity = @x/\n", "prefix 'PEERA_' is already used in section"),
     ];
     for (mistake, message) in mistakes {

@@ -259,18 +259,24 @@ impl Cache {
     ///
     /// If it does not answer.
     pub fn command(&self, command: &str) -> Result<Vec<String>> {
+        let text = |line: Vec<u8>| String::from_utf8_lossy(&line).into_owned();
+        Ok(self.lines(command)?.into_iter().map(text).collect())
+    }
+
+    fn lines(&self, command: &str) -> Result<Vec<Vec<u8>>> {
         let place = self.address().to_string();
         let stream = self.connect()?;
         stream.set_read_timeout(Some(ANSWER_WITHIN)).at("set up", &place)?;
         write!(&stream, "{command}\r\n").at("write to", &place)?;
         let mut lines = Vec::new();
-        for line in BufReader::new(&stream).lines() {
-            let line = line.at("read from", &place)?;
-            match line.as_str() {
-                "END" => return Ok(lines),
-                _ if is_listed(&line) => lines.push(line),
+        for line in BufReader::new(&stream).split(b'\n') {
+            let mut line = line.at("read from", &place)?;
+            line.pop_if(|last| *last == b'\r');
+            match line.as_slice() {
+                b"END" => return Ok(lines),
+                text if is_listed(text) => lines.push(line),
                 // The value that goes with the line before.
-                _ if lines.last().is_some_and(|last: &String| last.starts_with("VALUE ")) => {
+                _ if lines.last().is_some_and(|last: &Vec<u8>| last.starts_with(b"VALUE ")) => {
                     lines.push(line);
                 }
                 _ => return Ok(vec![line]),
@@ -279,13 +285,15 @@ impl Cache {
         Err(self.not_running())
     }
 
-    /// The value of `key`, as any client reads it. Values with line ends are not for this helper.
+    /// The value of `key`, without the envelope that two copies give it (docs/consistency.md). Values with line
+    /// ends are not for this helper.
     ///
     /// # Errors
     ///
     /// If it does not answer.
     pub fn get(&self, key: &str) -> Result<Option<String>> {
-        Ok(self.command(&format!("get {key}"))?.into_iter().nth(1))
+        let lines = self.lines(&format!("get {key}"))?;
+        Ok(lines.get(1).map(|data| String::from_utf8_lossy(without_envelope(data)).into_owned()))
     }
 
     /// Stores `value` as any client would; `ttl_secs` of 0 is forever.
@@ -351,6 +359,15 @@ fn drop_to(command: &mut Command, user: u32) {
 }
 
 /// Whether a line of an answer is one of several.
-fn is_listed(line: &str) -> bool {
-    ["VALUE ", "STAT ", "ITEM ", "key="].iter().any(|start| line.starts_with(start))
+fn is_listed(line: &[u8]) -> bool {
+    ["VALUE ", "STAT ", "ITEM ", "key="].iter().any(|start| line.starts_with(start.as_bytes()))
+}
+
+/// What comes after the magic, kind, version, owner and MAC, each of the last two with its length before it.
+fn without_envelope(data: &[u8]) -> &[u8] {
+    let value = || {
+        let owner_end = 14 + usize::from(*data.get(13)?);
+        data.get(owner_end + 1 + usize::from(*data.get(owner_end)?)..)
+    };
+    if data.starts_with(b"\0TD1") { value().unwrap_or(data) } else { data }
 }

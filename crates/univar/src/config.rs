@@ -8,14 +8,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::task::COPIES_MAX;
+
 /// memcached's port, where none is written.
 pub const DEFAULT_PORT: u16 = 11211;
 
 /// Most cache servers in one section.
 pub const SERVERS_MAX: usize = 64;
-
-/// Longest name of a node, in bytes, that a record carries.
-pub const OWNER_MAX_BYTES: usize = 64;
 
 /// Shortest deadline: below it the kernel's own timers decide.
 pub const DEADLINE_MIN: Duration = Duration::from_millis(1);
@@ -29,7 +28,7 @@ pub struct Config {
     /// The sections, `[general]` first.
     pub sections: Vec<SectionConfig>,
     /// This node's name in what it writes with two copies or a secret; at most
-    /// [`OWNER_MAX_BYTES`] of it.
+    /// [`crate::OWNER_MAX_BYTES`] bytes of it.
     pub owner: String,
 }
 
@@ -119,6 +118,16 @@ pub enum ConfigError {
         /// The prefix.
         prefix: Vec<u8>,
     },
+    /// Copies other than 1 or 2, or more than there are servers.
+    #[error("section [{section}]: copies = {copies} is not possible with {servers} server(s)")]
+    BadCopies {
+        /// The section's name.
+        section: String,
+        /// How many were asked for.
+        copies: usize,
+        /// How many servers there are.
+        servers: usize,
+    },
     /// A deadline is not between [`DEADLINE_MIN`] and [`DEADLINE_MAX`].
     #[error(
         "section [{section}]: a deadline of {deadline:?} is not between {DEADLINE_MIN:?} and {DEADLINE_MAX:?}"
@@ -188,6 +197,10 @@ impl SectionConfig {
         if !(DEADLINE_MIN..=DEADLINE_MAX).contains(&self.deadline) {
             let deadline = self.deadline;
             return Err(ConfigError::BadDeadline { section: section(), deadline });
+        }
+        let (copies, servers) = (self.copies, self.servers.len());
+        if !(1..=COPIES_MAX).contains(&copies) || copies > servers {
+            return Err(ConfigError::BadCopies { section: section(), copies, servers });
         }
         let mut seen = HashSet::new();
         for address in self.addresses()? {

@@ -4,7 +4,7 @@
 //! it missing knows that the cache server has lost its content; `docs/consistency.md` says what
 //! follows. This file is the decision and nothing else: the marker's text, and [`Watch`], which
 //! is told what was read and answers what to do. Time is an argument; the bytes that are sent
-//! belong to `exchange`, and sending them to `maintain`.
+//! belong to `probe`, and sending them to `maintain`.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -181,7 +181,20 @@ impl Watch {
     ///
     /// `now` must not go back. Call it for the marker that is read after [`Action::Begin`] or
     /// [`Action::Replace`] too, so that the own identifier is published for like any other.
+    ///
+    /// With one copy of each name. See [`Watch::observe_copies`] for two.
     pub fn observe(&mut self, now: Instant, marker: Marker) -> Observation {
+        self.observe_copies(now, marker, marker.id())
+    }
+
+    /// The same where names have two copies: healing does not end before what this cache server
+    /// should have was compared with the others, in the epoch `complete`.
+    pub fn observe_copies(
+        &mut self,
+        now: Instant,
+        marker: Marker,
+        complete: Option<EpochId>,
+    ) -> Observation {
         let (id, ready) = match marker {
             Marker::Healing(id) => (id, false),
             Marker::Ready(id) => (id, true),
@@ -192,7 +205,7 @@ impl Watch {
         let contact_since = before.and_then(|known| known.contact(now)).unwrap_or(now);
         self.known = Some(Known { id, ready, contact_since: Some(contact_since), last_seen: now });
 
-        let window_over = now.duration_since(contact_since) >= HEAL_WINDOW;
+        let window_over = now.duration_since(contact_since) >= HEAL_WINDOW && complete == Some(id);
         Observation {
             action: if !ready && window_over { Action::Finish(id) } else { Action::Nothing },
             publish: before.is_none(),

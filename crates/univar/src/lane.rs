@@ -21,6 +21,9 @@ pub(crate) struct Lane<'s, T> {
     pub(crate) talk: T,
     /// When it ends, finished or not.
     deadline: Instant,
+    /// When it ends if another lane has succeeded: time is left then to go on with that one's
+    /// answer.
+    hurried: Instant,
     /// The receive time limit that connections shall have; `None` if this caller never waits in
     /// `recv`.
     blocking: Option<Duration>,
@@ -44,9 +47,14 @@ enum Link {
 }
 
 impl<'s, T: Talk> Lane<'s, T> {
-    /// A lane for a thread that waits in `recv` for `blocking`, counted from `now`.
-    pub(crate) fn brisk(server: &'s Server, talk: T, now: Instant, blocking: Duration) -> Self {
-        Self::new(server, talk, now + blocking, Some(blocking))
+    /// A lane for a thread that waits in `recv` for `blocking` at most.
+    pub(crate) fn brisk(
+        server: &'s Server,
+        talk: T,
+        deadline: Instant,
+        blocking: Duration,
+    ) -> Self {
+        Self::new(server, talk, deadline, Some(blocking))
     }
 
     /// A lane for a thread of ours, which only polls.
@@ -54,11 +62,17 @@ impl<'s, T: Talk> Lane<'s, T> {
         Self::new(server, talk, deadline, None)
     }
 
+    /// The same, which ends at `hurried` if another lane has succeeded by then.
+    pub(crate) fn hurried_to(self, hurried: Instant) -> Self {
+        Self { hurried, ..self }
+    }
+
     fn new(server: &'s Server, talk: T, deadline: Instant, blocking: Option<Duration>) -> Self {
         Self {
             server,
             talk,
             deadline,
+            hurried: deadline,
             blocking,
             link: Link::Idle,
             may_be_stale: false,
@@ -163,8 +177,9 @@ impl<'s, T: Talk> Lane<'s, T> {
         if !self.may_be_stale {
             return self.fail(trouble);
         }
-        // Its fellows are as old.
+        // Its fellows are as old. The server may have been replaced by one with older content.
         self.server.drop_idle();
+        self.alarm |= self.server.owe();
         self.talk.ask_again();
         self.connect();
     }
@@ -178,6 +193,14 @@ impl<'s, T: Talk> Lane<'s, T> {
         self.succeeded = true;
         self.link = Link::Over;
         self.server.give_back(connection, Instant::now());
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    fn ends(&self, in_a_hurry: bool) -> Instant {
+        if in_a_hurry { self.hurried } else { self.deadline }
     }
 
     fn take_link(&mut self) -> Link {
@@ -250,6 +273,7 @@ pub(crate) fn drive<T: Talk>(lanes: &mut [Lane<'_, T>]) {
 
 /// Waits for the first thing that can be done, does all that can, and ends what is overdue.
 fn poll_once<T: Talk>(lanes: &mut [Lane<'_, T>]) {
+    let in_a_hurry = lanes.iter().any(|lane| lane.succeeded);
     let mut entries = Vec::with_capacity(lanes.len());
     let mut waiting = Vec::with_capacity(lanes.len());
     for lane in lanes.iter_mut() {
@@ -258,7 +282,7 @@ fn poll_once<T: Talk>(lanes: &mut [Lane<'_, T>]) {
             waiting.push(lane);
         }
     }
-    let Some(first) = waiting.iter().map(|lane| lane.deadline).min() else { return };
+    let Some(first) = waiting.iter().map(|lane| lane.ends(in_a_hurry)).min() else { return };
     wait(&mut entries, first.saturating_duration_since(Instant::now()));
     for (lane, entry) in waiting.iter_mut().zip(&entries) {
         if entry.revents != 0 {
@@ -268,7 +292,7 @@ fn poll_once<T: Talk>(lanes: &mut [Lane<'_, T>]) {
     // Only after what was ready has been read: another lane may have used up the time.
     let now = Instant::now();
     for lane in waiting {
-        if !lane.is_over() && now >= lane.deadline {
+        if !lane.is_over() && now >= lane.ends(in_a_hurry) {
             lane.time_out();
         }
     }

@@ -8,35 +8,51 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::epoch::EpochId;
+use crate::epoch::{EpochId, Marker};
 use crate::lane::{Lane, drive};
-use crate::probe::Probe;
+use crate::probe::{Duty, Probe};
 use crate::server::{Server, lock};
 use crate::status::{Event, EventKind};
 
 /// How long a probe may take: well within the interval, and longer than any healthy server needs.
 pub(crate) const PROBE_DEADLINE: Duration = Duration::from_millis(200);
 
+/// Refused records are reported no more often than this.
+const REFUSED_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Probes all `servers` at once and does what their markers ask for.
 pub(crate) fn maintain(servers: &[Arc<Server>]) -> Vec<Event> {
     let start = Instant::now();
     let deadline = start + PROBE_DEADLINE;
     let mut lanes = Vec::with_capacity(servers.len());
+    let mut owed = Vec::with_capacity(servers.len());
     for server in servers {
         server.look();
         server.drop_old(start);
-        let watch = lock(&server.upkeep).watch.clone();
-        lanes.push(Lane::patient(server, Probe::new(watch, random_id()), deadline));
+        let upkeep = lock(&server.upkeep);
+        if upkeep.reported_up == Some(false) {
+            // What was written meanwhile, it may not have.
+            server.owe();
+        }
+        let (by_now, unsettled) = server.owed();
+        let (replicated, complete_for) = (server.is_replicated(), upkeep.complete_for);
+        let duty = Duty { owed: unsettled, replicated, complete_for };
+        let probe = Probe::new(upkeep.watch.clone(), random_id(), duty);
+        lanes.push(Lane::patient(server, probe, deadline));
+        owed.push(by_now);
     }
     drive(&mut lanes);
     let mut events = Vec::new();
-    for lane in lanes {
-        conclude(lane, &mut events);
+    for (lane, owed) in lanes.into_iter().zip(owed) {
+        conclude(lane, start, owed, &mut events);
+    }
+    for server in servers {
+        report_refused(server, start, &mut events);
     }
     events
 }
 
-fn conclude(lane: Lane<'_, Probe>, events: &mut Vec<Event>) {
+fn conclude(lane: Lane<'_, Probe>, start: Instant, owed: u64, events: &mut Vec<Event>) {
     let server = lane.server;
     let mut upkeep = lock(&server.upkeep);
     let mut report = |kind| events.push(Event { server: Arc::clone(server.name()), kind });
@@ -50,8 +66,17 @@ fn conclude(lane: Lane<'_, Probe>, events: &mut Vec<Event>) {
         return;
     }
     let found = lane.talk.found();
-    server.probed(found.marker, found.watch.known_id());
+    let took = found.answered_at.map_or(Duration::ZERO, |at| at.duration_since(start));
+    server.probed(found.marker, found.watch.known_id(), took);
+    if !found.owed {
+        server.settle(owed);
+    }
     upkeep.watch = found.watch;
+    upkeep.healing_since = match (upkeep.healing_since, found.marker) {
+        (Some((id, since)), Marker::Healing(now)) if id == now => Some((id, since)),
+        (_, Marker::Healing(id)) => Some((id, Instant::now())),
+        _ => None,
+    };
     if upkeep.reported_up != Some(true) {
         report(EventKind::Up);
     }
@@ -64,8 +89,23 @@ fn conclude(lane: Lane<'_, Probe>, events: &mut Vec<Event>) {
     }
 }
 
+/// Says that records were refused, once in a while.
+fn report_refused(server: &Server, now: Instant, events: &mut Vec<Event>) {
+    let (refused, _) = server.refusals();
+    let mut upkeep = lock(&server.upkeep);
+    let (reported, due) = match upkeep.refused_reported {
+        Some((count, at)) => (count, now.duration_since(at) >= REFUSED_INTERVAL),
+        None => (0, true),
+    };
+    if refused > reported && due {
+        upkeep.refused_reported = Some((refused, now));
+        let kind = EventKind::Refused { records: refused - reported };
+        events.push(Event { server: Arc::clone(server.name()), kind });
+    }
+}
+
 /// An identifier that no other node makes at the same time.
-fn random_id() -> EpochId {
+pub(crate) fn random_id() -> EpochId {
     let mut bytes = [0; 8];
     let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     match read {

@@ -1,19 +1,16 @@
 //! What may be asked of the cache servers, and what they may answer.
 //!
 //! These are the words of `docs/consistency.md`. How an operation becomes commands belongs to
-//! `exchange`.
+//! `task`.
 
 use std::time::Duration;
 
 use crate::Name;
 
-/// Longest value, in bytes. memcached's items end at 1 MiB with its own header, the key and the
-/// line end counted in; what it refuses as too large it also *deletes*, so a value that cannot
+/// Longest value, in bytes. memcached's items end at 1 MiB with its own header, the key, the
+/// line end and our envelope counted in; what it refuses as too large it also *deletes*, so a value that cannot
 /// fit is refused here, before the old one is lost.
 pub const VALUE_MAX_BYTES: usize = 1024 * 1024 - 512;
-
-/// What a Tandem envelope begins with (`docs/consistency.md`). Not ours to read with one copy.
-pub const ENVELOPE_MAGIC: [u8; 4] = *b"\0TD1";
 
 /// One operation on one name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use memcache_proto::{FlagBuf, Flags, Key, Request, Response, SetMode};
 
+use crate::batch::{ask_marker, read_marker};
 use crate::epoch::{Action, EpochId, MARKER_KEY, Marker, Watch};
-use crate::exchange::{ask_marker, read_marker};
 use crate::talk::{Heard, Talk, TalkError};
 
 /// How often a probe changes the marker and reads it again, before it leaves the rest to the
@@ -20,6 +20,8 @@ const CHANGES_MAX: u8 = 3;
 pub(crate) struct Probe {
     watch: Watch,
     new_id: EpochId,
+    duty: Duty,
+    answered_at: Option<Instant>,
     marker: Marker,
     publish: bool,
     healed: bool,
@@ -27,6 +29,17 @@ pub(crate) struct Probe {
     changes: u8,
     /// The answer to the change comes before the marker.
     change_due: bool,
+}
+
+/// What two copies ask of a probe.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Duty {
+    /// The server may have missed a write of this node's: it must be healed, whatever its marker
+    /// says.
+    pub(crate) owed: bool,
+    /// Its content has copies elsewhere: healing ends only in the epoch for which it was compared.
+    pub(crate) replicated: bool,
+    pub(crate) complete_for: Option<EpochId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,14 +60,20 @@ pub(crate) struct Found {
     pub(crate) publish: bool,
     /// Misses count again.
     pub(crate) healed: bool,
+    /// It is not being healed yet for what this node owes it.
+    pub(crate) owed: bool,
+    /// When the first answer came.
+    pub(crate) answered_at: Option<Instant>,
 }
 
 impl Probe {
     /// A probe. `new_id` is used if the marker is gone.
-    pub(crate) fn new(watch: Watch, new_id: EpochId) -> Self {
+    pub(crate) fn new(watch: Watch, new_id: EpochId, duty: Duty) -> Self {
         Self {
             watch,
             new_id,
+            duty,
+            answered_at: None,
             marker: Marker::Absent,
             publish: false,
             healed: false,
@@ -66,8 +85,8 @@ impl Probe {
 
     /// What was found, once the conversation is over.
     pub(crate) fn found(self) -> Found {
-        let Self { watch, marker, publish, healed, .. } = self;
-        Found { watch, marker, publish, healed }
+        let Self { watch, marker, publish, healed, duty, answered_at, .. } = self;
+        Found { watch, marker, publish, healed, owed: duty.owed, answered_at }
     }
 
     fn ask_change(&mut self, action: Action, cas: Option<u64>, out: &mut Vec<u8>) {
@@ -84,15 +103,30 @@ impl Probe {
     }
 
     fn look(&mut self, marker: Marker, cas: Option<u64>, now: Instant) {
-        let seen = self.watch.observe(now, marker);
+        self.answered_at.get_or_insert(now);
+        if self.changes > 0 && marker.id().is_some() && marker.id() != self.marker.id() {
+            // A new epoch has begun since this node had to say so, be it by another's hand.
+            self.duty.owed = false;
+        }
         self.marker = marker;
-        self.publish |= seen.publish;
-        self.healed |= seen.healed;
-        self.next = if seen.action == Action::Nothing || self.changes == CHANGES_MAX {
+        let action = if self.duty.owed && marker.id().is_some() {
+            Action::Replace
+        } else {
+            self.observe(marker, now)
+        };
+        self.next = if action == Action::Nothing || self.changes == CHANGES_MAX {
             Next::Nothing
         } else {
-            Next::Change { action: seen.action, cas }
+            Next::Change { action, cas }
         };
+    }
+
+    fn observe(&mut self, marker: Marker, now: Instant) -> Action {
+        let complete = if self.duty.replicated { self.duty.complete_for } else { marker.id() };
+        let seen = self.watch.observe_copies(now, marker, complete);
+        self.publish |= seen.publish;
+        self.healed |= seen.healed;
+        seen.action
     }
 }
 
@@ -151,7 +185,7 @@ mod tests {
     const LOOK: &str = "mg tandem:epoch k v c\r\n";
 
     fn probe(watch: &mut Watch, now: Instant, dialogue: &[(String, &str)]) -> Found {
-        let mut probe = Probe::new(watch.clone(), EpochId::new(0xabc));
+        let mut probe = Probe::new(watch.clone(), EpochId::new(0xabc), Duty::default());
         for (question, answer) in dialogue {
             let mut out = Vec::new();
             probe.ask(&mut out);

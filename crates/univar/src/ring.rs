@@ -52,14 +52,24 @@ impl Ring {
     /// The server that has `key`, as an index.
     #[must_use]
     pub fn place(&self, key: &[u8]) -> usize {
+        self.place_both(key).0
+    }
+
+    /// The server that has `key`, and the next other one on the circle, which has its second copy.
+    /// With one server, both are that one.
+    #[must_use]
+    pub fn place_both(&self, key: &[u8]) -> (usize, usize) {
         // One server has everything; hashing would be for nothing.
         if let [(_, only)] = self.points[..] {
-            return only as usize;
+            return (only as usize, only as usize);
         }
         let digest: [u8; 16] = Md5::digest(key).into();
         let hash = word(&digest, 0);
         let at = self.points.partition_point(|&(point, _)| point < hash);
-        self.points[at % self.points.len()].1 as usize
+        let from = self.points[at..].iter().chain(&self.points[..at]);
+        let mut servers = from.map(|&(_, server)| server as usize);
+        let first = servers.next().expect("a ring has points");
+        (first, servers.find(|&server| server != first).unwrap_or(first))
     }
 }
 

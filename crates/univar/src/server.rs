@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::Address;
 use crate::connection::{Connection, OpenCount};
 use crate::epoch::{EpochId, Marker, Watch};
 use crate::status::{ServerState, ServerStatus};
 use crate::talk::TalkError;
+use crate::{Address, Name};
 
 /// Most connections that wait in the pool; more are closed when given back.
 pub(crate) const IDLE_MAX: usize = 32;
@@ -48,6 +48,9 @@ pub(crate) enum Trouble {
     /// The server closed the connection.
     #[error("the server closed the connection")]
     Closed,
+    /// It answers, but not within the deadline of those who would ask.
+    #[error("it answers after {} ms, which is too late", .0.as_millis())]
+    Slow(Duration),
     /// No answer within the deadline.
     #[error("no answer in time")]
     TimedOut,
@@ -77,8 +80,18 @@ pub(crate) struct Server {
     resolved: Mutex<Resolved>,
     idle: Mutex<Vec<Connection>>,
     open: Arc<AtomicUsize>,
-    /// Whether it is worth asking.
+    /// Whether it answers.
     up: AtomicBool,
+    /// Whether it answers so quickly that a thread that is not ours may ask it.
+    quick: AtomicBool,
+    /// How quickly that is: the shortest deadline of the sections that use it.
+    quick_us: AtomicU64,
+    /// Whether it holds copies of what another server has too.
+    replicated: AtomicBool,
+    /// How often this node had reason to think that it has missed a write ...
+    owed: AtomicU64,
+    /// ... and how many of those are settled: its content is being compared since.
+    settled: AtomicU64,
     /// Whether the I/O thread was told, since it last looked, that something is wrong here.
     alarmed: AtomicBool,
     /// What the last probe found: an identifier, [`NO_ID`], or 0 before the first.
@@ -86,6 +99,8 @@ pub(crate) struct Server {
     gets: AtomicU64,
     sets: AtomicU64,
     errors: AtomicU64,
+    refused: AtomicU64,
+    last_refused: Mutex<Option<Name>>,
     trouble: Mutex<Option<Trouble>>,
     state: Mutex<(ServerState, Instant)>,
     pub(crate) upkeep: Mutex<Upkeep>,
@@ -97,6 +112,17 @@ pub(crate) struct Upkeep {
     pub(crate) watch: Watch,
     /// Whether it was last reported up or down.
     pub(crate) reported_up: Option<bool>,
+    /// The epoch for which all that it should have was compared with the other servers.
+    pub(crate) complete_for: Option<EpochId>,
+    /// When healing of the present epoch was first seen.
+    pub(crate) healing_since: Option<(EpochId, Instant)>,
+    /// How many records were refused when that was last reported, and when.
+    pub(crate) refused_reported: Option<(u64, Instant)>,
+    /// memcached's count of evictions, when it was last looked at.
+    pub(crate) evictions: Option<u64>,
+    pub(crate) evictions_at: Option<Instant>,
+    /// What was last said about comparing, so that it is not said again and again.
+    pub(crate) said_incomplete: Option<EpochId>,
 }
 
 #[derive(Debug)]
@@ -120,6 +146,11 @@ impl Server {
             name: address.to_string().into(),
             address: address.clone(),
             up: AtomicBool::new(!addresses.is_empty()),
+            quick: AtomicBool::new(true),
+            quick_us: AtomicU64::new(0),
+            replicated: AtomicBool::new(false),
+            owed: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
             resolved: Mutex::new(Resolved { addresses, current: 0 }),
             idle: Mutex::new(Vec::new()),
             open: Arc::new(AtomicUsize::new(0)),
@@ -128,6 +159,8 @@ impl Server {
             gets: AtomicU64::new(0),
             sets: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            last_refused: Mutex::new(None),
             trouble: Mutex::new(None),
             state: Mutex::new((state, Instant::now())),
             upkeep: Mutex::new(Upkeep::default()),
@@ -139,9 +172,56 @@ impl Server {
         &self.name
     }
 
-    /// Whether it is worth asking.
+    /// Whether it answers, so that our own threads may ask it.
     pub(crate) fn is_up(&self) -> bool {
         self.up.load(Ordering::Relaxed)
+    }
+
+    /// Whether it answers so quickly that any thread may ask it.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.is_up() && self.quick.load(Ordering::Relaxed)
+    }
+
+    /// How the sections use it: who waits for it waits `quick` at most, and whether other servers
+    /// have copies of what it holds.
+    pub(crate) fn serves(&self, quick: Duration, replicated: bool) {
+        let us = u64::try_from(quick.as_micros()).unwrap_or(u64::MAX);
+        self.quick_us.store(us, Ordering::Relaxed);
+        self.replicated.store(replicated, Ordering::Relaxed);
+    }
+
+    /// Whether it holds copies of what another server has too.
+    pub(crate) fn is_replicated(&self) -> bool {
+        self.replicated.load(Ordering::Relaxed)
+    }
+
+    /// It may have missed a write, or have been replaced by an older self: its content must be
+    /// compared with the other servers'. Says whether the I/O thread should look at once.
+    pub(crate) fn owe(&self) -> bool {
+        self.owed.fetch_add(1, Ordering::Relaxed);
+        self.is_replicated() && self.alarm()
+    }
+
+    /// How often [`Server::owe`] was said, and whether any of that is not settled.
+    pub(crate) fn owed(&self) -> (u64, bool) {
+        let owed = self.owed.load(Ordering::Relaxed);
+        (owed, self.is_replicated() && owed != self.settled.load(Ordering::Relaxed))
+    }
+
+    /// All that was owed by then is settled.
+    pub(crate) fn settle(&self, owed: u64) {
+        self.settled.store(owed, Ordering::Relaxed);
+    }
+
+    /// A record of it was refused.
+    pub(crate) fn refused(&self, name: &Name) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        *lock(&self.last_refused) = Some(name.clone());
+    }
+
+    /// How many records were refused, and which one last.
+    pub(crate) fn refusals(&self) -> (u64, Option<Name>) {
+        (self.refused.load(Ordering::Relaxed), lock(&self.last_refused).clone())
     }
 
     /// Counts what is about to be asked.
@@ -243,11 +323,17 @@ impl Server {
         self.alarmed.store(false, Ordering::Relaxed);
     }
 
-    /// A probe was answered.
-    pub(crate) fn probed(&self, marker: Marker, known: Option<EpochId>) {
+    /// A probe was answered after `took`.
+    pub(crate) fn probed(&self, marker: Marker, known: Option<EpochId>, took: Duration) {
         self.known_id.store(known.map_or(NO_ID, EpochId::get), Ordering::Relaxed);
+        let quick = took.as_micros() <= u128::from(self.quick_us.load(Ordering::Relaxed));
+        self.quick.store(quick, Ordering::Relaxed);
         self.up.store(true, Ordering::Relaxed);
+        if !quick {
+            *lock(&self.trouble) = Some(Trouble::Slow(took));
+        }
         self.enter(match marker {
+            _ if !quick => ServerState::Slow,
             Marker::Ready(_) => ServerState::Ready,
             Marker::Healing(_) => ServerState::Healing,
             Marker::Absent | Marker::Garbled => ServerState::Lost,
@@ -291,6 +377,7 @@ impl Server {
     /// The row of the table.
     pub(crate) fn status(&self, now: Instant) -> ServerStatus {
         let (state, since) = *lock(&self.state);
+        let (refused, last_refused) = self.refusals();
         ServerStatus {
             name: Arc::clone(&self.name),
             address: self.current_address(),
@@ -300,6 +387,8 @@ impl Server {
             gets: self.gets.load(Ordering::Relaxed),
             sets: self.sets.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),
+            refused,
+            last_refused,
             last_error: lock(&self.trouble).as_ref().map(Trouble::to_string),
         }
     }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Name;
+
 /// Something happened to a cache server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Event {
@@ -26,6 +28,27 @@ pub enum EventKind {
     Lost,
     /// Its misses count again.
     Healed,
+    /// All names that it should have were compared with the other servers' copies, and written
+    /// again where those were newer.
+    Compared {
+        /// How many.
+        names: usize,
+    },
+    /// Comparing could not be completed, and will be tried again.
+    Incomplete {
+        /// How many names could not be compared; 0 if not even the names could be listed.
+        names: usize,
+    },
+    /// It threw values away for want of memory.
+    Evicted {
+        /// How many since the last look.
+        items: u64,
+    },
+    /// Records without the proof that `secret` asks for were refused.
+    Refused {
+        /// How many since that was last said.
+        records: u64,
+    },
 }
 
 /// How a cache server is.
@@ -39,6 +62,8 @@ pub enum ServerState {
     Lost,
     /// It is being healed: hits count, misses do not.
     Healing,
+    /// It answers too late for those who wait.
+    Slow,
     /// All is well.
     Ready,
 }
@@ -50,6 +75,7 @@ impl fmt::Display for ServerState {
             Self::Down => "down",
             Self::Lost => "lost",
             Self::Healing => "healing",
+            Self::Slow => "slow",
             Self::Ready => "ready",
         })
     }
@@ -74,6 +100,10 @@ pub struct ServerStatus {
     pub sets: u64,
     /// Connections lost or refused, and replies that were none.
     pub errors: u64,
+    /// Records refused for want of a proof (`secret`).
+    pub refused: u64,
+    /// The name of the last one.
+    pub last_refused: Option<Name>,
     /// The last of these errors.
     pub last_error: Option<String>,
 }

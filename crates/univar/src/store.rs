@@ -3,15 +3,18 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use crate::clock::Clock;
 use crate::dump::{Dump, DumpEnd};
-use crate::exchange::Exchange;
+use crate::epoch::EpochId;
 use crate::lane::{Lane, drive};
-use crate::maintain::maintain;
+use crate::maintain::{maintain, random_id};
+use crate::rounds::{self, Job, Pace, unix_now_s};
 use crate::server::Server;
 use crate::status::{Event, ServerStatus};
-use crate::{Address, Config, ConfigError, Name, Op, Outcome, Ring};
+use crate::task::{Keeping, Task};
+use crate::{Address, Config, ConfigError, Name, OWNER_MAX_BYTES, Op, Outcome, Ring};
 
 /// How long to wait before asking for a dump again while another one is under way.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
@@ -25,7 +28,10 @@ pub struct Store {
     sections: Vec<Section>,
     /// Prefixes and their sections, the longest first.
     prefixes: Vec<(Vec<u8>, usize)>,
-    servers: Vec<Arc<Server>>,
+    pub(crate) servers: Vec<Arc<Server>>,
+    clock: Arc<Clock>,
+    /// Tells this node from others where it heals a server.
+    pub(crate) node: EpochId,
     wake: Wake,
 }
 
@@ -34,6 +40,7 @@ struct Section {
     /// The ring's servers, as indices into the store's.
     servers: Vec<usize>,
     deadline: Duration,
+    keeping: Keeping,
 }
 
 /// What [`Store::names`] found.
@@ -59,16 +66,27 @@ impl Store {
     /// [`ConfigError`], and `previous` goes on as it is.
     pub fn new(config: &Config, previous: Option<&Self>, wake: Wake) -> Result<Self, ConfigError> {
         config.check()?;
-        let mut store =
-            Self { sections: Vec::new(), prefixes: Vec::new(), servers: Vec::new(), wake };
+        let clock = previous.map_or_else(Arc::default, |store| Arc::clone(&store.clock));
+        let mut store = Self {
+            sections: Vec::new(),
+            prefixes: Vec::new(),
+            servers: Vec::new(),
+            clock,
+            node: random_id(),
+            wake,
+        };
+        let owner = &config.owner.as_bytes()[..config.owner.len().min(OWNER_MAX_BYTES)];
         for (index, section) in config.sections.iter().enumerate() {
             let addresses = section.addresses()?;
             let servers = addresses.iter().map(|address| store.adopt(address, previous)).collect();
             let (ring, deadline) = (Ring::new(&addresses), section.deadline);
-            store.sections.push(Section { ring, servers, deadline });
+            let (copies, secret) = (section.copies, section.secret.clone());
+            let keeping = Keeping { copies, secret, owner: owner.into() };
+            store.sections.push(Section { ring, servers, deadline, keeping });
             store.prefixes.extend(section.prefixes.iter().map(|prefix| (prefix.clone(), index)));
         }
         store.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        store.tell_servers();
         Ok(store)
     }
 
@@ -78,16 +96,14 @@ impl Store {
     /// Outcomes stand where their ops do. Any thread may call; no lock is held while waiting.
     #[must_use]
     pub fn run(&self, ops: &[Op<'_>]) -> Vec<Outcome> {
-        let start = Instant::now();
-        self.carry(ops, |server, limit, exchange| Lane::brisk(server, exchange, start, limit))
+        self.carry(ops, Pace::Brisk)
     }
 
     /// Runs `ops` within `limit`, whatever the sections say. For threads of ours with many ops:
     /// they go in batches.
     #[must_use]
     pub fn run_within(&self, ops: &[Op<'_>], limit: Duration) -> Vec<Outcome> {
-        let deadline = Instant::now() + limit;
-        self.carry(ops, |server, _, exchange| Lane::patient(server, exchange, deadline))
+        self.carry(ops, Pace::Patient(Instant::now() + limit))
     }
 
     /// Probes all cache servers at once and mends their epoch markers; says what happened.
@@ -116,16 +132,16 @@ impl Store {
         self.servers.iter().map(|server| server.status(now)).collect()
     }
 
-    /// The index of the cache server that has `name`.
+    /// The index of the cache server that has `name`, or its first copy.
     #[must_use]
     pub fn server_of(&self, name: &Name) -> usize {
-        self.place(name).1
+        self.place(name).1[0]
     }
 
-    /// The `host:port` of the cache server that has `name`, as in [`Event::server`].
+    /// Whether the cache server `host:port`, as in [`Event::server`], has a copy of `name`.
     #[must_use]
-    pub fn server_name_of(&self, name: &Name) -> &Arc<str> {
-        self.servers[self.server_of(name)].name()
+    pub fn is_placed_on(&self, name: &Name, server: &str) -> bool {
+        self.place(name).1.iter().any(|&at| **self.servers[at].name() == *server)
     }
 
     /// The names that begin with `prefix`, at most `limit` of them, from all cache servers.
@@ -166,68 +182,85 @@ impl Store {
         self.servers.len() - 1
     }
 
-    /// The section and the server of a name.
-    fn place(&self, name: &Name) -> (usize, usize) {
+    /// What each server must know of the sections that use it.
+    fn tell_servers(&self) {
+        for (at, server) in self.servers.iter().enumerate() {
+            let uses = || self.sections.iter().filter(|section| section.servers.contains(&at));
+            // With two copies, half of it must be left for what follows.
+            let waits = |section: &Section| section.deadline / section.keeping.copies as u32;
+            let quick = uses().map(waits).min().unwrap_or_default();
+            server.serves(quick, uses().any(|section| section.keeping.copies > 1));
+        }
+    }
+
+    /// The section of a name.
+    fn section_of(&self, name: &Name) -> &Section {
         let claimed = self.prefixes.iter().find(|(prefix, _)| name.as_bytes().starts_with(prefix));
-        let section = claimed.map_or(0, |&(_, section)| section);
-        let Section { ring, servers, .. } = &self.sections[section];
-        (section, servers[ring.place(name.as_bytes())])
+        &self.sections[claimed.map_or(0, |&(_, section)| section)]
     }
 
-    /// Deals the ops out to their servers, runs all, and puts the outcomes in the ops' order.
-    fn carry<'s, 'o>(
+    /// The servers that have a name's copies, in the ring's order.
+    fn place(&self, name: &Name) -> (&Section, [usize; 2]) {
+        let section = self.section_of(name);
+        let Section { ring, servers, keeping, .. } = section;
+        if keeping.copies == 1 {
+            let only = servers[ring.place(name.as_bytes())];
+            return (section, [only, only]);
+        }
+        let (first, second) = ring.place_both(name.as_bytes());
+        (section, [servers[first], servers[second]])
+    }
+
+    /// Runs the ops, each where its name is placed; outcomes in the ops' order.
+    fn carry(&self, ops: &[Op<'_>], pace: Pace) -> Vec<Outcome> {
+        self.work(ops.iter().map(|op| (op.name(), *op)), pace, |op, keeping| {
+            Task::new(op, keeping, &self.clock)
+        })
+    }
+
+    /// Makes the copies of each of `names` the same, until `end`. Says of each whether all its
+    /// copies answered, and are.
+    pub(crate) fn mend(&self, names: &[Name], end: Instant) -> Vec<bool> {
+        let jobs = names.iter().map(|name| (name, name));
+        let outcomes = self
+            .work(jobs, Pace::Patient(end), |name, keeping| Task::mend(name, keeping, &self.clock));
+        outcomes.into_iter().map(|outcome| outcome == Outcome::Done).collect()
+    }
+
+    fn work<'s, J>(
         &'s self,
-        ops: &[Op<'o>],
-        lane: impl Fn(&'s Server, Duration, Exchange<'o>) -> Lane<'s, Exchange<'o>>,
+        jobs: impl Iterator<Item = (&'s Name, J)>,
+        pace: Pace,
+        task: impl Fn(J, &'s Keeping) -> Task<'s>,
     ) -> Vec<Outcome> {
-        let unix_now_s = unix_now_s();
-        let mut shares: Vec<Share<'o>> = Vec::with_capacity(self.sections[0].servers.len());
-        let mut dealt = Vec::with_capacity(ops.len());
-        for op in ops {
-            let (section, server) = self.place(op.name());
-            // Sections that share a server share the way there too, if their deadlines agree.
-            let limit = self.sections[section].deadline;
-            let same = |share: &Share<'_>| share.limit == limit && share.server == server;
-            let at = shares.iter().position(same).unwrap_or_else(|| {
-                let known = self.servers[server].known_epoch();
-                let exchange = Exchange::new(unix_now_s, known);
-                shares.push(Share { limit, server, exchange, gets: 0, sets: 0 });
-                shares.len() - 1
-            });
-            shares[at].push(*op);
-            dealt.push(at);
-        }
-        let mut lanes = Vec::with_capacity(shares.len());
-        let mut results: Vec<Vec<Outcome>> = Vec::with_capacity(shares.len());
-        let mut asked = Vec::with_capacity(shares.len());
-        for (at, share) in shares.into_iter().enumerate() {
-            let server = &*self.servers[share.server];
-            if server.is_up() {
-                server.count(share.gets, share.sets);
-                lanes.push(lane(server, share.limit, share.exchange));
-                asked.push(at);
-                results.push(Vec::new());
-            } else {
-                results.push(share.exchange.into_outcomes());
-            }
-        }
-        drive(&mut lanes);
-        self.wake_for(&lanes);
-        for (at, lane) in asked.into_iter().zip(lanes) {
-            results[at] = lane.talk.into_outcomes();
-        }
-        gather(results, &dealt)
-    }
-
-    /// Wakes the I/O thread if a lane failed, or saw a marker that this node does not know.
-    fn wake_for(&self, lanes: &[Lane<'_, Exchange<'_>>]) {
-        let alarm = lanes.iter().fold(false, |alarm, lane| {
-            let strange = lane.talk.marker().is_some_and(|marker| lane.server.saw(marker));
-            alarm | lane.alarm | strange
-        });
-        if alarm {
+        let mut jobs: Vec<Job<'_>> = jobs
+            .map(|(name, job)| {
+                let (section, [first, second]) = self.place(name);
+                let servers = [&*self.servers[first], &*self.servers[second]];
+                Job { task: task(job, &section.keeping), servers, limit: section.deadline }
+            })
+            .collect();
+        if rounds::run(&mut jobs, pace, &self.clock) {
             (self.wake)();
         }
+        jobs.into_iter().map(|job| job.task.into_outcome()).collect()
+    }
+
+    /// Whether `server` has a copy of `name`, of two.
+    pub(crate) fn replicates(&self, name: &Name, server: usize) -> bool {
+        let (section, places) = self.place(name);
+        section.keeping.copies > 1 && places.contains(&server)
+    }
+
+    /// The servers that share names with `server` in sections with two copies, itself included.
+    pub(crate) fn partners(&self, server: usize) -> Vec<usize> {
+        let with =
+            |section: &&Section| section.keeping.copies > 1 && section.servers.contains(&server);
+        let all = self.sections.iter().filter(with).flat_map(|section| &section.servers);
+        let mut partners: Vec<usize> = all.copied().collect();
+        partners.sort_unstable();
+        partners.dedup();
+        partners
     }
 
     /// Dumps the `pending` servers; those that were busy with another dump are still pending.
@@ -256,9 +289,9 @@ impl Store {
                 Some(DumpEnd::Complete) => {}
             }
             // A name that is not placed there is another client's: no reader of ours finds it.
-            found
-                .names
-                .extend(lane.talk.names.into_iter().filter(|name| self.server_of(name) == at));
+            found.names.extend(
+                lane.talk.names.into_iter().filter(|name| self.place(name).1.contains(&at)),
+            );
         }
         busy
     }
@@ -269,36 +302,4 @@ impl fmt::Debug for Store {
         let names: HashSet<_> = self.servers.iter().map(|server| server.name()).collect();
         f.debug_struct("Store").field("servers", &names).finish_non_exhaustive()
     }
-}
-
-/// What one server gets of a run.
-struct Share<'o> {
-    limit: Duration,
-    server: usize,
-    exchange: Exchange<'o>,
-    gets: u64,
-    sets: u64,
-}
-
-impl<'o> Share<'o> {
-    fn push(&mut self, op: Op<'o>) {
-        match op {
-            Op::Get { .. } => self.gets += 1,
-            _ => self.sets += 1,
-        }
-        self.exchange.push(op);
-    }
-}
-
-/// Puts the shares' outcomes back in the order of the ops. `dealt` says whose turn it is.
-fn gather(mut shares: Vec<Vec<Outcome>>, dealt: &[usize]) -> Vec<Outcome> {
-    if shares.len() == 1 {
-        return shares.pop().unwrap_or_default();
-    }
-    let mut shares: Vec<_> = shares.into_iter().map(Vec::into_iter).collect();
-    dealt.iter().map(|&at| shares[at].next().unwrap_or(Outcome::Unreachable)).collect()
-}
-
-fn unix_now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use univar::{Address, AddressError};
+use univar::{Address, AddressError, OWNER_MAX_BYTES, Secret};
 
 use crate::{Template, TemplateError};
 
@@ -17,6 +17,12 @@ const DEADLINE_MS: std::ops::RangeInclusive<u64> = 1..=10_000;
 const DEFAULT_LEASE: Duration = Duration::from_secs(60);
 const LEASE_SECONDS: std::ops::RangeInclusive<u64> = 5..=86_400;
 const DEFAULT_PREFIX: &str = "PEER_";
+/// The cache server where none is named: one on the same machine, as `tandem cache` is.
+pub const DEFAULT_SERVER: &str = "127.0.0.1:11211";
+/// The most copies that can be kept of each variable.
+const COPIES_MAX: usize = 2;
+/// A shorter secret can be guessed.
+const SECRET_MIN_BYTES: usize = 12;
 const MAX_PREFIX_BYTES: usize = 128;
 /// The longest identity.
 pub const MAX_IDENTITY_BYTES: usize = 1024;
@@ -50,6 +56,18 @@ pub struct RawLine {
 pub struct Settings {
     /// `[general]` first, then the others in the file's order.
     pub sections: Vec<Section>,
+    /// `owner`: this node's name in what it writes, if one is given.
+    pub owner: Option<String>,
+}
+
+impl Settings {
+    /// This node's name in what it writes: as given, else the first identity that is published.
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        let identities =
+            || self.sections.iter().filter_map(|s| Some(s.publish.as_ref()?.identity.as_str()));
+        self.owner.as_deref().or_else(|| identities().next())
+    }
 }
 
 /// One section, with what it inherits from `[general]` filled in.
@@ -59,6 +77,10 @@ pub struct Section {
     pub name: String,
     /// The cache servers, `host:port`.
     pub servers: Vec<String>,
+    /// How many of them hold each variable: 1 or 2.
+    pub copies: usize,
+    /// What proves that a record was written by one of us.
+    pub secret: Option<Secret>,
     /// The longest that an application may hold a channel.
     pub deadline: Duration,
     /// What is published here, if anything.
@@ -124,7 +146,7 @@ pub struct Problem {
 pub enum ProblemKind {
     /// No such option.
     #[error(
-        "unknown option '{0}'; known are servers, copies, deadline, prefix, identity, lease, drivers, prefixes and dial"
+        "unknown option '{0}'; known are servers, copies, secret, owner, deadline, prefix, identity, lease, drivers, prefixes and dial"
     )]
     UnknownOption(String),
     /// A section that stands in the file twice.
@@ -150,9 +172,24 @@ pub enum ProblemKind {
         /// What it counts.
         unit: &'static str,
     },
-    /// `copies` other than 1.
-    #[error("'copies = {0}' is not possible: this version keeps one copy; write copies = 1")]
-    Copies(String),
+    /// `copies` other than 1 or 2, or without servers enough.
+    #[error(
+        "'copies = {copies}' is not possible with {servers} cache server(s); write 1, or 2 with two servers or more"
+    )]
+    Copies {
+        /// What was written.
+        copies: String,
+        /// How many servers there are.
+        servers: usize,
+    },
+    /// A secret that can be guessed.
+    #[error(
+        "the secret is too short; it takes {SECRET_MIN_BYTES} bytes or more, the same on all servers"
+    )]
+    ShortSecret,
+    /// `owner` outside of `[general]`, or too long.
+    #[error("'owner' belongs into [general], and takes at most {OWNER_MAX_BYTES} bytes")]
+    Owner,
     /// A server that is no `host:port`.
     #[error("server '{server}' is not host:port: {reason}. Servers are separated by blanks")]
     BadServer {
@@ -164,9 +201,6 @@ pub enum ProblemKind {
     /// A server twice in one list.
     #[error("server '{0}' is listed twice")]
     RepeatedServer(String),
-    /// No servers at all.
-    #[error("no cache servers; write servers = host:port [host:port...] here or in [general]")]
-    NoServers,
     /// A prefix that cannot begin a key.
     #[error(
         "prefix '{0}' cannot begin a name: it takes 1 to {MAX_PREFIX_BYTES} bytes with no blanks or control bytes, and not 'tandem:'"
@@ -184,7 +218,7 @@ pub enum ProblemKind {
     },
     /// One prefix leads to different cache servers.
     #[error(
-        "prefix '{prefix}' is in section [{other}] too, with other servers; give both the same servers"
+        "prefix '{prefix}' is in section [{other}] too, with other servers, copies or secret; give both the same"
     )]
     PrefixElsewhere {
         /// The prefix.
@@ -244,7 +278,8 @@ pub fn check(file: &str, raw: &[RawSection]) -> Result<Settings, Vec<Problem>> {
             true
         }
     });
-    if problems.is_empty() { Ok(Settings { sections }) } else { Err(problems) }
+    let owner = general_options.get("owner").map(str::to_owned);
+    if problems.is_empty() { Ok(Settings { sections, owner }) } else { Err(problems) }
 }
 
 /// The lines of one section by option.
@@ -254,8 +289,10 @@ struct Options<'a> {
     lines: BTreeMap<&'a str, &'a RawLine>,
 }
 
-const KNOWN: [&str; 9] =
-    ["servers", "copies", "deadline", "prefix", "identity", "lease", "drivers", "prefixes", "dial"];
+const KNOWN: [&str; 11] = [
+    "servers", "copies", "secret", "owner", "deadline", "prefix", "identity", "lease", "drivers",
+    "prefixes", "dial",
+];
 
 impl<'a> Options<'a> {
     fn read(file: &'a str, raw: &'a RawSection, problems: &mut Vec<Problem>) -> Self {
@@ -304,8 +341,9 @@ fn section(
         Some(general) if options.get(option).is_none() => general,
         _ => options,
     };
-    if let Some(other) = options.get("copies").filter(|&copies| copies != "1") {
-        problems.push(options.problem("copies", ProblemKind::Copies(other.into())));
+    if options.get("owner").is_some_and(|owner| general.is_some() || owner.len() > OWNER_MAX_BYTES)
+    {
+        problems.push(options.problem("owner", ProblemKind::Owner));
     }
     if options.get("dial").is_some() && options.get("prefixes").is_none() {
         problems.push(options.problem("dial", ProblemKind::DialWithoutPrefixes));
@@ -317,9 +355,12 @@ fn section(
     let deadline = number(inherited("deadline"), "deadline", DEADLINE_MS, "milliseconds", problems);
     let lease = number(inherited("lease"), "lease", LEASE_SECONDS, "seconds", problems);
     let lease = lease.map_or(DEFAULT_LEASE, Duration::from_secs);
+    let servers = servers(inherited("servers"), problems);
     Section {
         name: options.section.into(),
-        servers: servers(inherited("servers"), problems),
+        copies: copies(inherited("copies"), servers.len(), problems),
+        secret: secret(inherited("secret"), problems),
+        servers,
         deadline: deadline.map_or(DEFAULT_DEADLINE, Duration::from_millis),
         publish: publish(options, lease, problems),
         prefixes: words(options, "prefixes"),
@@ -363,9 +404,30 @@ fn servers(options: &Options<'_>, problems: &mut Vec<Problem>) -> Vec<String> {
         problems.push(options.problem("servers", kind));
     }
     if options.get("servers").is_none() {
-        problems.push(options.problem("servers", ProblemKind::NoServers));
+        servers.push(DEFAULT_SERVER.into());
     }
     servers
+}
+
+/// Two copies wherever there are two servers, unless it is said otherwise.
+fn copies(options: &Options<'_>, servers: usize, problems: &mut Vec<Problem>) -> usize {
+    let Some(text) = options.get("copies") else { return servers.clamp(1, COPIES_MAX) };
+    match text.parse() {
+        Ok(copies) if (1..=COPIES_MAX.min(servers.max(1))).contains(&copies) => copies,
+        _ => {
+            let kind = ProblemKind::Copies { copies: text.into(), servers };
+            problems.push(options.problem("copies", kind));
+            1
+        }
+    }
+}
+
+fn secret(options: &Options<'_>, problems: &mut Vec<Problem>) -> Option<Secret> {
+    let secret = options.get("secret")?;
+    if secret.len() < SECRET_MIN_BYTES {
+        problems.push(options.problem("secret", ProblemKind::ShortSecret));
+    }
+    Some(Secret::new(secret))
 }
 
 fn publish(options: &Options<'_>, lease: Duration, problems: &mut Vec<Problem>) -> Option<Publish> {
@@ -415,8 +477,11 @@ fn check_prefixes(
                 "prefix" => (&mut published, &listed),
                 _ => (&mut listed, &published),
             };
-            if let Some(first) = other.get(prefix).filter(|first| first.servers != section.servers)
-            {
+            let kept_alike = |first: &&&Section| {
+                (&first.servers, first.copies, &first.secret)
+                    == (&section.servers, section.copies, &section.secret)
+            };
+            if let Some(first) = other.get(prefix).filter(|first| !kept_alike(first)) {
                 let (prefix, other) = (prefix.into(), first.name.clone());
                 note(option, ProblemKind::PrefixElsewhere { prefix, other });
             }

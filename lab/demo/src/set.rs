@@ -5,10 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use tandem_lab::{Asterisk, DEMO_NUMBER, Lab, TRUNK_SECRET};
+use tandem_lab::{Asterisk, DEMO_NUMBER, Lab, ServerConfig, TRUNK_SECRET};
 
 /// The name that logs are kept by, in `target/lab`.
 const NAME: &str = "demo";
+/// `deadline` in the demo's `universal.conf`.
+const DEADLINE: Duration = Duration::from_millis(200);
 /// `lease` in the lab's `universal.conf`.
 pub(crate) const LEASE: Duration = Duration::from_secs(6);
 /// What a record may live on top of its lease (docs/consistency.md, P5).
@@ -31,13 +33,21 @@ pub(crate) fn build() -> Result<Lab> {
         .number(DEMO_NUMBER)
         .module(Lab::built_module()?)
         .documentation(help)
+        .server("A", quick)
+        .server("B", quick)
         .server("gateway", |server| {
-            server
+            quick(server)
                 .extensions(&gateway_dialplan())
                 .append("iax.conf", &format!("[general](+)\nautokill = {autokill_ms}\n"))
         })
         .start()?;
     Ok(lab)
+}
+
+/// Tests share a small machine with each other, and so have a longer deadline; the demo is alone.
+fn quick(server: ServerConfig) -> ServerConfig {
+    let deadline = format!("deadline = {}", DEADLINE.as_millis());
+    server.replace("universal.conf", "deadline = 1000", &deadline)
 }
 
 /// What a phone that is registered there is published as.

@@ -12,6 +12,7 @@ mod crash;
 mod iax2_phone;
 mod lost_caches;
 mod moved_phone;
+mod one_cache;
 mod refreshes;
 mod sip_phone;
 mod variables;
@@ -59,6 +60,10 @@ const STORY: &[Step] = &[
     Step {
         title: "With one prefix for all servers, a phone moves from A to B and A never takes it back",
         tell: moved_phone::tell,
+    },
+    Step {
+        title: "One cache dies, comes back empty, hangs and goes on in mid-call: nothing is lost, nobody waits",
+        tell: one_cache::tell,
     },
     Step {
         title: "Both caches lose everything: calls are told so, and phones are found within seconds",

@@ -353,7 +353,7 @@ impl Command for Republish {
             return Outcome::ShowUsage;
         }
         module.drivers.report_all();
-        publisher::republish(&module.shared, &module.shared.current(), |_| true);
+        publisher::republish(&module.shared, |_| true);
         module.shared.bell.registrations();
         let count = module.shared.registrar().peers().count();
         let _ = writeln!(out, "{count} registration(s) are being published again");

@@ -107,10 +107,17 @@ fn store(
             .collect(),
         servers: section.servers.clone(),
         deadline: section.deadline,
-        copies: 1,
-        secret: None,
+        copies: section.copies,
+        secret: section.secret.clone(),
     });
-    let config = univar::Config { sections: sections.collect(), ..univar::Config::default() };
+    let owner = settings.owner().map_or_else(host_name, str::to_owned);
+    let config = univar::Config { sections: sections.collect(), owner };
     let bell = Arc::clone(bell);
     Store::new(&config, previous, Arc::new(move || bell.servers()))
+}
+
+/// Whoever publishes nothing has no better name.
+fn host_name() -> String {
+    let name = asterisk::system::host_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }

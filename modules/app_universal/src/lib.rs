@@ -28,7 +28,7 @@ mod requests;
 mod shared;
 
 use drivers::Drivers;
-use publisher::{Publisher, Resolver};
+use publisher::{Healer, Publisher, Resolver};
 use shared::Shared;
 
 /// The module's name; its file is `app_universal.so`.
@@ -38,6 +38,7 @@ const NAME: &CStr = c"app_universal";
 struct AppUniversal {
     drivers: Arc<Drivers>,
     publisher: Publisher,
+    _healer: Healer,
     _resolver: Resolver,
     shared: Arc<Shared>,
     /// What the CLI completed last.
@@ -61,8 +62,16 @@ impl Module for AppUniversal {
         let shared = Arc::new(configuration::load().map_err(LoadError::decline)?);
         let drivers = Arc::new(Drivers::watch(&shared));
         let publisher = Publisher::start(&shared, &drivers).map_err(LoadError::decline)?;
+        let healer = Healer::start(&shared).map_err(LoadError::decline)?;
         let resolver = Resolver::start(&shared).map_err(LoadError::decline)?;
-        Ok(Self { drivers, publisher, _resolver: resolver, shared, completion: Mutex::default() })
+        Ok(Self {
+            drivers,
+            publisher,
+            _healer: healer,
+            _resolver: resolver,
+            shared,
+            completion: Mutex::default(),
+        })
     }
 
     fn reload(&self) -> Result<(), Box<dyn Error + Send + Sync>> {

@@ -1,5 +1,6 @@
 //! Our own threads: the publisher, which tells the cache servers what is registered here and
-//! watches over them, and the resolver, which asks the DNS.
+//! watches over them, the healer, which copies to them what they lost, and the resolver, which
+//! asks the DNS.
 //!
 //! The publisher is the only one that carries out the registrar's claims, and the only one that
 //! probes. A slow cache server delays it, and nobody else.
@@ -27,6 +28,8 @@ const BATCH_DEADLINE: Duration = Duration::from_millis(500);
 const WITHDRAW_LIMIT: Duration = Duration::from_secs(2);
 /// The least time between two probes, however loud somebody calls for one.
 const PROBE_SPACING: Duration = Duration::from_millis(50);
+/// How often the healer looks whether a cache server needs it.
+const HEAL_INTERVAL: Duration = Duration::from_millis(200);
 /// How often host names without an address are asked for.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -69,6 +72,36 @@ impl Resolver {
             loop {
                 shared.current().store.resolve();
                 if stop.wait(RESOLVE_INTERVAL) {
+                    break;
+                }
+            }
+        })?;
+        Ok(Self { _thread: thread })
+    }
+}
+
+/// The thread that copies to a cache server what it lost or missed, so that this delays neither
+/// publishing nor probing.
+pub(crate) struct Healer {
+    _thread: Thread,
+}
+
+impl Healer {
+    pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
+        let shared = Arc::clone(shared);
+        let thread = Thread::spawn(c"universal-heal", move |stop| {
+            loop {
+                let current = shared.current();
+                let store = &current.store;
+                for event in
+                    store.heal(&|time| stop.wait(time)).into_iter().chain(store.evictions())
+                {
+                    announce(&event, &current);
+                    // It may be complete now: that is for the publisher to see.
+                    shared.bell.servers();
+                }
+                drop(current);
+                if stop.wait(HEAL_INTERVAL) {
                     break;
                 }
             }
@@ -129,7 +162,7 @@ impl<'a> Rounds<'a> {
         for event in current.store.maintain() {
             announce(&event, current);
             if matches!(event.kind, EventKind::Lost | EventKind::Up) {
-                republish(self.shared, current, |server| server == &*event.server);
+                republish(self.shared, |name| current.store.is_placed_on(name, &event.server));
             }
         }
         self.last_probe = Instant::now();
@@ -148,11 +181,11 @@ impl<'a> Rounds<'a> {
     }
 }
 
-/// Publishes again what is placed on the servers that `which` names.
-pub(crate) fn republish(shared: &Shared, current: &Current, which: impl Fn(&str) -> bool) {
-    shared.registrar().republish(Instant::now(), |key| {
-        Name::new(key).is_ok_and(|name| which(current.store.server_name_of(&name)))
-    });
+/// Publishes again those records whose names `which` accepts.
+pub(crate) fn republish(shared: &Shared, which: impl Fn(&Name) -> bool) {
+    shared
+        .registrar()
+        .republish(Instant::now(), |key| Name::new(key).is_ok_and(|name| which(&name)));
 }
 
 /// Carries out the claims that are due, batch by batch, until `until`; at least one batch.
@@ -224,21 +257,39 @@ fn withdraw(shared: &Shared) {
 
 fn announce(event: &Event, current: &Current) {
     let server = &event.server;
+    let table = || current.store.servers().into_iter().find(|row| row.name == *server);
     match event.kind {
         EventKind::Down => {
-            let table = current.store.servers();
-            let row = table.into_iter().find(|row| row.name == *server);
-            let why = row.and_then(|row| row.last_error).unwrap_or_else(|| "no answer".into());
+            let why = table().and_then(|row| row.last_error).unwrap_or_else(|| "no answer".into());
             asterisk::warning!(
-                "cache server {server} cannot be used: {why}; what is placed there is UNREACHABLE until it can"
+                "cache server {server} cannot be used: {why}; what only it has is UNREACHABLE until it can"
             );
         }
         EventKind::Up => asterisk::notice!("cache server {server} answers"),
         EventKind::Lost => asterisk::notice!(
-            "cache server {server} is new or has lost its content; publishing again what is registered here"
+            "cache server {server} is new, or may have lost content; publishing again what is registered here"
         ),
         EventKind::Healed => {
             asterisk::notice!("cache server {server} is complete again; its misses count");
         }
+        EventKind::Compared { names } => asterisk::notice!(
+            "cache server {server}: {names} names compared with the other copies, and copied where it had none or older ones"
+        ),
+        EventKind::Incomplete { names: 0 } => asterisk::warning!(
+            "cache server {server} cannot be completed yet: a server that has the other copies cannot be listed; its misses do not count until then"
+        ),
+        EventKind::Incomplete { names } => asterisk::warning!(
+            "cache server {server} cannot be completed yet: {names} names could not be copied to it; its misses do not count until then"
+        ),
+        EventKind::Evicted { items } => asterisk::warning!(
+            "cache server {server} has evicted {items} items for want of memory: they read as MISSING there; give it more (memcached -m), or run it with -M"
+        ),
+        EventKind::Refused { records } => asterisk::warning!(
+            "cache server {server}: {records} records refused, for they do not carry the proof that 'secret' asks for{}",
+            table()
+                .and_then(|row| row.last_refused)
+                .map(|name| format!("; the last was {name}"))
+                .unwrap_or_default()
+        ),
     }
 }

@@ -17,7 +17,7 @@ use std::fmt;
 
 pub use report::{Report, Row};
 
-use crate::history::{Fault, History, Kind, Nanos, Op, SECOND, Stall};
+use crate::history::{Fault, History, Kind, Nanos, Op, SECOND, Scenario, Stall};
 
 /// A sentence of the promise.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -99,14 +99,22 @@ pub(crate) struct Context<'a> {
 const STALL_AROUND: Nanos = SECOND / 4;
 
 impl Context<'_> {
-    /// Whether a change that was not answered may still be carried out later by a cache that had accepted it:
-    /// one that was stopped, or whose connections were slow.
-    fn may_be_late(&self, op: &Op) -> bool {
-        self.history.scenarios.iter().any(|(_, scenario)| {
+    /// The end of the time in which a cache accepted this change and may not have carried it out: one that was
+    /// stopped, or whose line was slow.
+    fn carried_out_late(&self, op: &Op) -> Option<Nanos> {
+        let late = |scenario: &Scenario| {
             matches!(scenario.fault, Fault::Stopped | Fault::Slow)
                 && op.b <= scenario.ended + SECOND
                 && op.e + SECOND >= scenario.begin
-        })
+        };
+        let scenarios = self.history.scenarios.iter().map(|(_, scenario)| scenario);
+        scenarios.filter(|scenario| late(scenario)).map(|scenario| scenario.ended + SECOND).max()
+    }
+
+    /// Whether a change that was not answered may still undo one that began when it had ended. With two copies the
+    /// newer one stands on the other.
+    fn may_undo(&self, op: &Op) -> bool {
+        self.history.header.copies < 2 && self.carried_out_late(op).is_some()
     }
 
     /// Whether the machine was too busy then to blame anybody for being late.

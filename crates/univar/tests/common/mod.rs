@@ -68,6 +68,15 @@ impl Memcached {
         line.trim_end().to_owned()
     }
 
+    /// The same with any bytes.
+    pub fn send(&self, commands: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address()).expect("a connection");
+        stream.write_all(commands).expect("sent");
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).expect("an answer");
+        line.trim_end().to_owned()
+    }
+
     /// The value of `key`, as another client sees it.
     pub fn value(&self, key: &str) -> Option<Vec<u8>> {
         let mut stream = TcpStream::connect(self.address()).expect("a connection");
@@ -211,14 +220,23 @@ impl Bench {
     }
 
     pub fn with_sections(sections: Vec<SectionConfig>) -> Self {
+        Self::with_config(Config { sections, ..Config::default() })
+    }
+
+    pub fn with_config(config: Config) -> Self {
         let woken = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&woken);
         let wake = Arc::new(move || {
             count.fetch_add(1, Ordering::SeqCst);
         });
-        let store = Store::new(&Config { sections, ..Config::default() }, None, wake)
-            .expect("a good configuration");
+        let store = Store::new(&config, None, wake).expect("a good configuration");
         Self { store, woken }
+    }
+
+    /// A node with two copies of everything, and a name of its own.
+    pub fn with_copies(owner: &str, servers: &[String]) -> Self {
+        let sections = vec![SectionConfig { copies: 2, ..section("general", &[], servers) }];
+        Self::with_config(Config { sections, owner: owner.into() })
     }
 
     pub fn run(&self, op: Op<'_>) -> Outcome {
@@ -257,11 +275,12 @@ impl Bench {
         self.woken.load(Ordering::SeqCst)
     }
 
-    /// Maintains until every server is ready, as the I/O thread would.
+    /// Maintains until every server is ready, as our threads would.
     #[track_caller]
     pub fn heal(&self) {
         until("all servers are ready", || {
             let _ = self.store.maintain();
+            let _ = self.store.heal(&|_| false);
             self.store.servers().iter().all(|server| server.state == ServerState::Ready)
         });
     }

@@ -54,7 +54,7 @@ fn the_prefix_defaults_to_that_of_the_original_page() {
 fn every_mistake_is_named_with_its_line() {
     let messages = messages(
         "[general]\nservers = a:0 b b\ndeadline = soon\n\
-         [phones]\nprefx = X_\nprefix = P_\n[more]\ncopies = 2\nprefixes = Q_\ndial = IAX2/{exten}\n",
+         [phones]\nprefx = X_\nprefix = P_\n[more]\ncopies = 3\nprefixes = Q_\ndial = IAX2/{exten}\n",
     );
     for expected in [
         "universal.conf, section [general], line 2: server 'a:0' is not host:port",
@@ -62,7 +62,7 @@ fn every_mistake_is_named_with_its_line() {
         "universal.conf, section [general], line 3: 'deadline = soon' must be a whole number",
         "universal.conf, section [phones], line 5: unknown option 'prefx'",
         "universal.conf, section [phones], line 6: 'prefix' needs an identity",
-        "universal.conf, section [more], line 8: 'copies = 2' is not possible",
+        "universal.conf, section [more], line 8: 'copies = 3' is not possible",
         "universal.conf, section [more], line 10: the dial template has '{exten}'",
     ] {
         assert!(messages.iter().any(|m| m.starts_with(expected)), "{expected}\n{messages:#?}");
@@ -89,18 +89,52 @@ fn a_server_may_list_its_own_prefix_among_all_prefixes() {
     assert_eq!(
         messages(&elsewhere),
         ["universal.conf, section [fleet], line 7: prefix 'A_' is in section [a] too, with other \
-          servers; give both the same servers"]
+          servers, copies or secret; give both the same"]
     );
 }
 
 #[test]
-fn no_servers_at_all_is_one_problem_with_its_cure() {
+fn without_servers_the_one_on_this_machine_is_meant() {
+    let settings = read("[general]\n").unwrap();
+    assert_eq!(settings.sections[0].servers, [DEFAULT_SERVER]);
+    assert_eq!(settings.sections[0].copies, 1);
+    assert_eq!(read("").unwrap(), settings);
+}
+
+#[test]
+fn two_servers_keep_two_copies_unless_it_is_said_otherwise() {
+    let text = "[general]\nservers = a b c\n[one]\ncopies = 1\n[two]\nservers = d\n";
+    let settings = read(text).unwrap();
+    let copies: Vec<_> = settings.sections.iter().map(|section| section.copies).collect();
+    assert_eq!(copies, [2, 1, 1]);
     assert_eq!(
-        messages("[general]\n"),
-        ["universal.conf, section [general]: no cache servers; write servers = host:port \
-          [host:port...] here or in [general]"]
+        messages("[general]\nservers = a\ncopies = 2\n"),
+        ["universal.conf, section [general], line 3: 'copies = 2' is not possible with 1 cache \
+          server(s); write 1, or 2 with two servers or more"]
     );
-    assert_eq!(messages(""), messages("[general]\n"));
+}
+
+#[test]
+fn a_secret_is_inherited_and_shown_to_nobody() {
+    let settings = read("[general]\nsecret = 0123456789ab\n[more]\n").unwrap();
+    assert_eq!(settings.sections[1].secret, Some(Secret::new("0123456789ab")));
+    assert!(!format!("{settings:?}").contains("0123456789ab"));
+    assert_eq!(
+        messages("[general]\nsecret = hunter2\n"),
+        ["universal.conf, section [general], line 2: the secret is too short; it takes 12 bytes \
+          or more, the same on all servers"]
+    );
+}
+
+#[test]
+fn the_owner_is_the_first_identity_unless_it_is_given() {
+    let text = "[general]\n[a]\nprefix = A_\nidentity = @a/\n";
+    assert_eq!(read(text).unwrap().owner(), Some("@a/"));
+    let given = text.replace("[general]\n", "[general]\nowner = alpha\n");
+    assert_eq!(read(&given).unwrap().owner(), Some("alpha"));
+    assert_eq!(read("[general]\n").unwrap().owner(), None);
+    let elsewhere = messages("[general]\n[a]\nidentity = @a/\nowner = alpha\n");
+    assert!(elsewhere[0].contains("line 4: 'owner' belongs into [general]"), "{elsewhere:?}");
 }
 
 #[test]

@@ -44,8 +44,7 @@ fn wrong_value(context: &Context<'_>, ops: &[(usize, &Op)], read: &Op) -> Option
         let text = "it was read before it was written".to_owned();
         return Some((Rule::NeverWritten, vec![from], text));
     }
-    let after_write =
-        |op: &Op| op.b > write.e && (is_answered(write) || !context.may_be_late(write));
+    let after_write = |op: &Op| op.b > write.e && (is_answered(write) || !context.may_undo(write));
     // A later change that was answered, and then the old value.
     let changed = ops.iter().filter(|(_, op)| is_change(op) && is_answered(op));
     if let Some(&(line, change)) =

@@ -9,9 +9,10 @@
 //!
 //! - A change that was not answered (`unreachable`) may take effect at any time after its begin, or never, but not
 //!   after another change that began when it had ended: "it does not happen later than its deadline". The
-//!   exception is a server that was stopped and carries out later what it had accepted ([`Context::may_be_late`]).
+//!   exception is, with one copy, a server that was stopped and carries out later what it had accepted
+//!   ([`Context::may_undo`]).
 //! - A value with a time to live may go by itself from [`EARLY`] before its time, and must be gone [`LATE`] after
-//!   it ([`check_outlived`]).
+//!   it ([`check_outlived`]). One that a stopped server carries out late may be there again, for as long again.
 //!
 //! Which operations contradict each other is found by [`super::explain`].
 
@@ -20,8 +21,9 @@ use std::collections::{HashMap, HashSet};
 use super::{Context, Rule, Violation, explain};
 use crate::history::{Kind, Nanos, Op, Outcome, SECOND};
 
-/// memcached counts whole seconds: a value may go by so much before its time.
-pub(crate) const EARLY: Nanos = SECOND;
+/// A value may go by so much before its time: memcached counts whole seconds, and a copy that was mended has one
+/// less.
+pub(crate) const EARLY: Nanos = 2 * SECOND;
 /// It may be read for so much after its time.
 pub(crate) const LATE: Nanos = 2 * SECOND;
 /// Changes under way on one name, unanswered ones counted in, which the search can tell apart.
@@ -88,7 +90,7 @@ struct State {
 
 /// Checks the operations of one name, which are in no order.
 pub(crate) fn check(context: &Context<'_>, ops: &[(usize, &Op)], found: &mut Vec<Violation>) {
-    check_outlived(ops, found);
+    check_outlived(context, ops, found);
     let (actions, expiry) = actions(context, ops);
     for at in Search::new(&actions, &expiry).run() {
         match at {
@@ -107,7 +109,7 @@ pub(crate) fn check(context: &Context<'_>, ops: &[(usize, &Op)], found: &mut Vec
 }
 
 /// A read must not see a value long after its time.
-fn check_outlived(ops: &[(usize, &Op)], found: &mut Vec<Violation>) {
+fn check_outlived(context: &Context<'_>, ops: &[(usize, &Op)], found: &mut Vec<Violation>) {
     let written: HashMap<&str, (usize, &Op)> = ops
         .iter()
         .filter(|(_, op)| op.ttl.is_some())
@@ -118,7 +120,8 @@ fn check_outlived(ops: &[(usize, &Op)], found: &mut Vec<Violation>) {
             continue;
         };
         let ttl = write.ttl.unwrap_or_default();
-        if op.b > write.e + ttl * SECOND + LATE {
+        let carried_out = context.carried_out_late(write).unwrap_or(write.e).max(write.e);
+        if op.b > carried_out + ttl * SECOND + LATE {
             found.push(Violation {
                 rule: Rule::Outlived,
                 at: op.e,
@@ -149,6 +152,7 @@ fn actions(context: &Context<'_>, ops: &[(usize, &Op)]) -> (Vec<Action>, HashMap
     let mut reads: HashMap<Value, Nanos> = HashMap::new();
     let mut presence_matters = false;
     let mut actions = Vec::with_capacity(ops.len());
+    let mut agains = Vec::new();
     let mut expiry: HashMap<Value, Nanos> = HashMap::new();
     for (at, (_, op)) in ops.iter().enumerate() {
         let certain = op.o == Outcome::Ok;
@@ -170,10 +174,21 @@ fn actions(context: &Context<'_>, ops: &[(usize, &Op)]) -> (Vec<Action>, HashMap
             expiry.entry(value).and_modify(|at| *at = from.min(*at)).or_insert(from);
         }
         let (begin, end) = (op.b, op.e);
-        let late = !certain && !act.is_read() && context.may_be_late(op);
+        let late = !certain && !act.is_read() && context.may_undo(op);
         let certain = certain || act.is_read();
         actions.push(Action { at, act, begin, end, certain, late, useless: Nanos::MAX });
+        let again = context.carried_out_late(op).filter(|_| op.ttl.is_some());
+        if let (Act::Set(value) | Act::Add(value), Some(end)) = (act, again) {
+            let act = Act::Set(value);
+            let (certain, late) = (false, true);
+            agains.push(Action { at, act, begin, end, certain, late, useless: Nanos::MAX });
+        }
     }
+    // What a cache carries out late is there again, if it is read when its time was over.
+    actions.extend(agains.into_iter().filter(|again| match again.act {
+        Act::Set(value) => reads.get(&value) > expiry.get(&value),
+        _ => false,
+    }));
     for action in actions.iter_mut().filter(|action| !action.certain) {
         action.useless = match action.act {
             Act::Set(_) | Act::Add(_) if presence_matters => Nanos::MAX,

@@ -208,9 +208,12 @@ fn an_unanswered_write_happens_late_or_never_and_not_again() {
 fn an_unanswered_write_does_not_undo_one_that_began_after_its_end() {
     let story = Story::new().unanswered_set("1", [0, 10]).set("2", [20, 30]).get("1", [40, 50]);
     story.breaks(Rule::LostWrite, &[2, 3, 4]);
-    // But for a cache that was stopped: it carries out what it had accepted.
+    // But for the only copy on a cache that was stopped: it carries out what it had accepted.
     let story = Story::new().unanswered_set("1", [0, 10]).set("2", [20, 30]).get("1", [40, 50]);
-    story.fault(Fault::Stopped, [0, 35]).holds();
+    let mut story = story.fault(Fault::Stopped, [0, 35]);
+    story.breaks(Rule::LostWrite, &[2, 3, 4]);
+    story.history.header.copies = 1;
+    story.holds();
 }
 
 #[test]
@@ -240,12 +243,24 @@ fn what_no_pair_of_operations_shows_is_found_too() {
 fn a_value_may_go_when_its_time_is_over_and_not_before_and_must_not_stay() {
     let story = Story::new().set("1", [0, 10]).with_ttl(3);
     story.get("1", [1900, 1950]).get("", [3100, 3200]).holds();
-    let story = Story::new().set("1", [0, 10]).with_ttl(3).get("", [1000, 1100]);
+    let story = Story::new().set("1", [0, 10]).with_ttl(3).get("", [900, 990]);
     assert_eq!(story.broken(), [Rule::NoOrder]);
     let story = Story::new().set("1", [0, 10]).with_ttl(3).get("1", [5100, 5110]);
     story.breaks(Rule::Outlived, &[2, 3]);
     let story = Story::new().set("1", [0, 10]).with_ttl(3).get("", [3100, 3200]);
     assert_eq!(story.get("1", [3300, 3400]).broken(), [Rule::NoOrder]);
+}
+
+#[test]
+fn what_a_stopped_cache_carries_out_late_may_be_there_again_for_its_time() {
+    let story = || {
+        let story = Story::new().set("1", [1000, 1010]).with_ttl(3).get("", [5000, 5010]);
+        story.fault(Fault::Stopped, [500, 8000])
+    };
+    story().get("1", [9000, 9010]).get("", [13_000, 13_010]).holds();
+    story().get("1", [14_100, 14_110]).breaks(Rule::Outlived, &[2, 5]);
+    let story = Story::new().set("1", [1000, 1010]).with_ttl(3).get("", [5000, 5010]);
+    assert_eq!(story.get("1", [6000, 6005]).broken(), [Rule::NoOrder]);
 }
 
 #[test]

@@ -1,0 +1,511 @@
+//! One operation on one name, from what its copies answer to its outcome.
+//!
+//! Pure: [`Task::commands`] says what to ask each copy in a round, [`Task::hear`] takes the
+//! answers, [`Task::end_round`] decides. Rounds end when [`Task::is_over`]. Whoever drives it asks
+//! both copies at once, so a round costs one round trip. The rules are `docs/consistency.md`'s:
+//!
+//! - **Reads** look at both copies. The newest record is the answer; a copy that is older is
+//!   written again before the answer is given, so that no later read can go back.
+//! - **Set, Take and Delete** look and write in one round. Only if the look shows a record that is
+//!   newer than what was written (another writer, or one whose clock is ahead) is there a second.
+//! - **All others** look first, and then write what they decided, guarded by what they saw, to one
+//!   copy after the other, always in the ring's order: so of two that race the first copy knows
+//!   one winner. (It is the first one that both can reach; see `docs/consistency.md`, "Counters and
+//!   locks".)
+
+use std::time::Duration;
+
+use crate::batch::{Answer, Command, Guard, Reply, Verb};
+use crate::clock::Clock;
+use crate::envelope::{Kind, Record, Refusal, Version, seal};
+use crate::{Invalid, Name, Op, Outcome, Secret, VALUE_MAX_BYTES, switch_off};
+
+mod decide;
+
+/// Most copies of a name.
+pub(crate) const COPIES_MAX: usize = 2;
+
+/// How often an operation looks anew because somebody wrote between looking and writing.
+/// The deadline ends it long before, unless the cache servers are very quick.
+const ROUNDS_MAX: u8 = 64;
+
+/// How long a delete is remembered: longer than the longest partition that is promised for.
+pub(crate) const TOMBSTONE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How a section keeps its records.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Keeping {
+    /// 1 or 2.
+    pub(crate) copies: usize,
+    pub(crate) secret: Option<Secret>,
+    /// This node's name in what it writes.
+    pub(crate) owner: Box<[u8]>,
+}
+
+impl Keeping {
+    fn has_envelopes(&self) -> bool {
+        self.copies > 1 || self.secret.is_some()
+    }
+}
+
+/// One operation under way.
+#[derive(Debug)]
+pub(crate) struct Task<'a> {
+    op: Op<'a>,
+    keeping: &'a Keeping,
+    stage: Stage,
+    copies: [Copy; COPIES_MAX],
+    round: u8,
+    /// What this task has written to the first copy, if the second one was not as expected.
+    mine: Option<Mine>,
+    /// Nobody wants the value: both copies shall be the same.
+    only_mends: bool,
+    /// Which copies held a record that was refused: forged, or without the proof.
+    refused: [bool; COPIES_MAX],
+}
+
+/// What a copy said in this round, and whether it is worth asking.
+#[derive(Debug, Default)]
+struct Copy {
+    /// It did not answer. It is not asked again by this task.
+    silent: bool,
+    seen: Option<Seen>,
+    written: Option<Reply>,
+}
+
+/// A copy that was looked at.
+#[derive(Debug)]
+struct Seen {
+    found: Found,
+    cas: u64,
+    left_s: Option<u64>,
+    miss_counts: bool,
+    published: bool,
+}
+
+#[derive(Debug)]
+enum Found {
+    Nothing,
+    Record(Record),
+    /// A value without an envelope. With envelopes: another client wrote it just now.
+    Bare(Vec<u8>),
+    /// Nothing that may be believed.
+    Refused,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Look at all copies.
+    Look,
+    /// Look and write at once.
+    Blind {
+        write: Write,
+        was: Option<Outcome>,
+    },
+    /// Write to all copies that have a guard here.
+    Mend {
+        write: Write,
+        guards: [Option<Guard>; COPIES_MAX],
+        answer: Outcome,
+    },
+    /// Write to the copy `at`, then to the next.
+    InTurn {
+        at: usize,
+        write: Write,
+        guards: [Option<Guard>; COPIES_MAX],
+        answer: Outcome,
+    },
+    Over(Outcome),
+}
+
+/// What is to be written.
+#[derive(Debug)]
+struct Write {
+    /// `None`: the item is removed.
+    data: Option<Vec<u8>>,
+    ttl: Option<Duration>,
+    version: Version,
+}
+
+/// A write of this task's that stands at one copy at least.
+#[derive(Clone, Copy, Debug)]
+struct Mine {
+    version: Version,
+    /// The version that it was made from.
+    base: Option<Version>,
+    number: i64,
+}
+
+impl<'a> Task<'a> {
+    /// A task for `op`.
+    pub(crate) fn new(op: Op<'a>, keeping: &'a Keeping, clock: &Clock) -> Self {
+        let mut task = Self {
+            op,
+            keeping,
+            stage: Stage::Look,
+            copies: Default::default(),
+            round: 0,
+            mine: None,
+            only_mends: false,
+            refused: [false; COPIES_MAX],
+        };
+        task.stage = match op.value() {
+            Some(value) if value.len() > VALUE_MAX_BYTES => {
+                Stage::Over(Outcome::Invalid(Invalid::TooLong { len: value.len() }))
+            }
+            _ => match op {
+                Op::Set { .. } | Op::Take { .. } | Op::Delete { .. } => {
+                    Stage::Blind { write: task.blind_write(clock, None), was: None }
+                }
+                _ => Stage::Look,
+            },
+        };
+        task
+    }
+
+    /// A task that only makes the copies of `name` the same. [`Outcome::Done`] if all of them
+    /// answered, and are.
+    pub(crate) fn mend(name: &'a Name, keeping: &'a Keeping, clock: &Clock) -> Self {
+        Self { only_mends: true, ..Self::new(Op::Get { name }, keeping, clock) }
+    }
+
+    pub(crate) fn name(&self) -> &'a Name {
+        self.op.name()
+    }
+
+    pub(crate) fn copies(&self) -> usize {
+        self.keeping.copies
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over(_))
+    }
+
+    /// Whether the caller was or will be told that a write is done, which copy `at` has not.
+    pub(crate) fn owes(&self, at: usize) -> bool {
+        self.copies[at].silent
+            && !self.is_read()
+            && !matches!(self.stage, Stage::Over(Outcome::Unreachable))
+    }
+
+    /// Whether the copy `at` held a record that does not carry the proof that our secret asks for.
+    pub(crate) fn refused(&self, at: usize) -> bool {
+        self.refused[at]
+    }
+
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(self.op, Op::Get { .. } | Op::Life { .. })
+    }
+
+    /// The outcome, once it is over.
+    pub(crate) fn into_outcome(self) -> Outcome {
+        match self.stage {
+            Stage::Over(outcome) => outcome,
+            _ => Outcome::Unreachable,
+        }
+    }
+
+    /// The copy `at` cannot be asked.
+    pub(crate) fn is_silent(&mut self, at: usize) {
+        self.copies[at].silent = true;
+    }
+
+    /// What to ask the copy `at` in this round, in order.
+    pub(crate) fn commands(&self, at: usize) -> impl Iterator<Item = Command<'_>> {
+        let ask = !self.copies[at].silent;
+        let (look, write) = match &self.stage {
+            _ if !ask => (None, None),
+            Stage::Over(_) => (None, None),
+            Stage::Look if self.reads_bare() => (Some(Verb::Read), None),
+            Stage::Look => (Some(Verb::Look), None),
+            Stage::Blind { write, .. } => {
+                (self.keeping.has_envelopes().then_some(Verb::Read), Some(write.verb(Guard::Free)))
+            }
+            Stage::Mend { write, guards, .. } => (None, guards[at].map(|guard| write.verb(guard))),
+            Stage::InTurn { at: turn, write, guards, .. } => {
+                (None, guards[at].filter(|_| *turn == at).map(|guard| write.verb(guard)))
+            }
+        };
+        let name = self.op.name();
+        look.into_iter().chain(write).map(move |verb| Command { name, verb })
+    }
+
+    /// Takes an answer to one of the commands, in their order.
+    pub(crate) fn hear(&mut self, at: usize, answer: Answer) {
+        let copy = &self.copies[at];
+        let looks = match self.stage {
+            Stage::Look => true,
+            Stage::Blind { .. } => self.keeping.has_envelopes() && copy.seen.is_none(),
+            Stage::Mend { .. } | Stage::InTurn { .. } | Stage::Over(_) => false,
+        };
+        let Answer { reply, miss_counts, published } = answer;
+        if copy.silent || reply == Reply::Silence {
+            self.copies[at].silent = true;
+            return;
+        }
+        let nothing = Seen { found: Found::Nothing, cas: 0, left_s: None, miss_counts, published };
+        let copy = &mut self.copies[at];
+        if !looks {
+            // A bare delete's miss is judged as a read's.
+            if reply == Reply::Miss {
+                copy.seen.get_or_insert(nothing);
+            }
+            copy.written = Some(reply);
+            return;
+        }
+        let Reply::Hit { data, cas, left_s } = reply else {
+            copy.seen = Some(nothing);
+            return;
+        };
+        let found = self.open(data);
+        self.refused[at] |= self.keeping.secret.is_some() && matches!(found, Found::Refused);
+        self.copies[at].seen = Some(Seen { found, cas, left_s, ..nothing });
+    }
+
+    /// All copies have answered, or will not: decides what comes next.
+    pub(crate) fn end_round(&mut self, clock: &Clock) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Look);
+        self.stage = match stage {
+            Stage::Look if self.all_silent() => Stage::Over(Outcome::Unreachable),
+            Stage::Look => self.decide(clock),
+            Stage::Blind { write, was } => self.after_blind(clock, &write, was),
+            Stage::Mend { answer, .. } => self.after_mend(answer),
+            Stage::InTurn { at, write, guards, answer } => {
+                self.after_turn(at, write, guards, answer)
+            }
+            Stage::Over(outcome) => Stage::Over(outcome),
+        };
+        if matches!(self.stage, Stage::Look | Stage::Blind { .. }) {
+            for copy in &mut self.copies {
+                (copy.seen, copy.written) = (None, None);
+            }
+        }
+    }
+
+    fn reads_bare(&self) -> bool {
+        matches!(self.op, Op::Get { .. }) && !self.keeping.has_envelopes()
+    }
+
+    fn open(&self, data: Vec<u8>) -> Found {
+        let secret = self.keeping.secret.as_ref();
+        match Record::open(data, self.op.name(), secret) {
+            Ok(record) if self.keeping.has_envelopes() => Found::Record(record),
+            Err((Refusal::Bare, data)) if secret.is_none() => Found::Bare(data),
+            Ok(_) | Err(_) => Found::Refused,
+        }
+    }
+
+    fn all_silent(&self) -> bool {
+        self.copies[..self.keeping.copies].iter().all(|copy| copy.silent)
+    }
+
+    /// Looks again, if that was not done too often: else nobody can tell.
+    fn again(&mut self, stage: Stage) -> Stage {
+        self.round += 1;
+        if self.round < ROUNDS_MAX { stage } else { Stage::Over(Outcome::Unreachable) }
+    }
+
+    fn blind_write(&self, clock: &Clock, seen: Option<Version>) -> Write {
+        match self.op {
+            Op::Set { value, ttl, .. } => self.value(clock, seen, value, ttl),
+            Op::Take { value, ttl, .. } => self.value(clock, seen, value, Some(ttl)),
+            _ => self.tombstone(clock, seen),
+        }
+    }
+
+    fn value(
+        &self,
+        clock: &Clock,
+        seen: Option<Version>,
+        value: &[u8],
+        ttl: Option<Duration>,
+    ) -> Write {
+        if !self.keeping.has_envelopes() {
+            return Write { data: Some(value.to_vec()), ttl, version: Version::default() };
+        }
+        let version = clock.after(seen);
+        Write { data: Some(self.seal(Kind::Value, version, value)), ttl, version }
+    }
+
+    fn tombstone(&self, clock: &Clock, seen: Option<Version>) -> Write {
+        let version = clock.after(seen);
+        let keeps_one = self.keeping.has_envelopes() && !switch_off::tombstones();
+        let data = keeps_one.then(|| self.seal(Kind::Tombstone, version, b""));
+        Write { data, ttl: Some(TOMBSTONE_LIFE), version }
+    }
+
+    fn seal(&self, kind: Kind, version: Version, value: &[u8]) -> Vec<u8> {
+        let Keeping { secret, owner, .. } = self.keeping;
+        seal(kind, version, owner, value, self.op.name(), secret.as_ref())
+    }
+
+    /// Look and write in one: done, unless a look showed something newer than what was written.
+    fn after_blind(&mut self, clock: &Clock, write: &Write, was: Option<Outcome>) -> Stage {
+        let was = was.or_else(|| self.blind_outcome());
+        let copies = &self.copies[..self.keeping.copies];
+        if copies.iter().any(|copy| copy.written == Some(Reply::TooLarge)) {
+            return Stage::Over(Outcome::Invalid(Invalid::Refused));
+        }
+        let written = |copy: &Copy| matches!(copy.written, Some(Reply::Done | Reply::Miss));
+        if !copies.iter().any(written) {
+            return Stage::Over(Outcome::Unreachable);
+        }
+        let newest = copies.iter().filter_map(|copy| copy.seen.as_ref()?.version()).max();
+        match newest.filter(|newest| *newest >= write.version && self.keeping.has_envelopes()) {
+            Some(newest) => {
+                let write = self.blind_write(clock, Some(newest));
+                self.again(Stage::Blind { write, was })
+            }
+            None => Stage::Over(was.unwrap_or(Outcome::Unreachable)),
+        }
+    }
+
+    /// What a blind write is answered, as far as that depends on what was there before.
+    fn blind_outcome(&self) -> Option<Outcome> {
+        if !matches!(self.op, Op::Delete { .. }) {
+            return Some(Outcome::Done);
+        }
+        if !self.keeping.has_envelopes() {
+            let copy = &self.copies[0];
+            return Some(match (&copy.written, &copy.seen) {
+                (Some(Reply::Done), _) => Outcome::Done,
+                (Some(Reply::Miss), Some(seen)) if seen.miss_counts => Outcome::Missing,
+                _ => Outcome::Unreachable,
+            });
+        }
+        // The tombstone stands, so the name is certainly gone, whatever could not be told before.
+        let was_gone = match self.newest() {
+            Some(at) => self.copies[at].seen.as_ref().is_some_and(Seen::is_tombstone),
+            None => self.is_certainly_absent(),
+        };
+        Some(if was_gone { Outcome::Missing } else { Outcome::Done })
+    }
+
+    fn after_mend(&mut self, answer: Outcome) -> Stage {
+        let copies = &self.copies[..self.keeping.copies];
+        if copies.iter().any(|copy| copy.written == Some(Reply::Conflict)) {
+            // Somebody writes this name just now: what stands there then is for the next look.
+            let again = self.again(Stage::Look);
+            return if matches!(again, Stage::Over(_)) && !self.only_mends {
+                Stage::Over(answer)
+            } else {
+                again
+            };
+        }
+        let complete =
+            copies.iter().all(|copy| !copy.silent && copy.written != Some(Reply::TooLarge));
+        match self.only_mends {
+            true if complete => Stage::Over(Outcome::Done),
+            true => Stage::Over(Outcome::Unreachable),
+            false => Stage::Over(answer),
+        }
+    }
+
+    /// One copy of several was written, or could not be.
+    fn after_turn(
+        &mut self,
+        at: usize,
+        write: Write,
+        mut guards: [Option<Guard>; COPIES_MAX],
+        answer: Outcome,
+    ) -> Stage {
+        let reply = self.copies[at].written.take();
+        match reply {
+            Some(Reply::TooLarge) => return Stage::Over(Outcome::Invalid(Invalid::Refused)),
+            Some(Reply::Conflict) => return self.again(Stage::Look),
+            Some(_) => {
+                let number = if let Outcome::Number(number) = answer { number } else { 0 };
+                let base = self.newest().and_then(|at| self.copies[at].seen.as_ref()?.version());
+                self.mine = Some(Mine { version: write.version, base, number });
+            }
+            None => {}
+        }
+        guards[at] = None;
+        let next =
+            (0..self.keeping.copies).find(|&at| guards[at].is_some() && !self.copies[at].silent);
+        match next {
+            Some(at) => Stage::InTurn { at, write, guards, answer },
+            None if self.mine.is_some_and(|mine| mine.version == write.version) => {
+                Stage::Over(answer)
+            }
+            None => Stage::Over(Outcome::Unreachable),
+        }
+    }
+
+    /// The copy with the record that counts.
+    fn newest(&self) -> Option<usize> {
+        let mut newest: Option<(usize, &Found)> = None;
+        for (at, copy) in self.copies[..self.keeping.copies].iter().enumerate() {
+            let Some(seen) = &copy.seen else { continue };
+            let counts = match (newest, &seen.found) {
+                (_, Found::Nothing | Found::Refused) => false,
+                (None, _) => true,
+                // Of two bare ones, the first copy's: other clients know no second.
+                (Some((_, Found::Bare(_))), _) => false,
+                (_, Found::Bare(_)) => true,
+                (Some((_, Found::Record(one))), Found::Record(other)) => other.is_newer_than(one),
+                (Some(_), _) => true,
+            };
+            if counts {
+                newest = Some((at, &seen.found));
+            }
+        }
+        newest.map(|(at, _)| at)
+    }
+
+    /// Whether the name is certainly not there: no copy has it, and one that has lost nothing says
+    /// so.
+    fn is_certainly_absent(&self) -> bool {
+        let seen =
+            || self.copies[..self.keeping.copies].iter().filter_map(|copy| copy.seen.as_ref());
+        seen().all(|seen| matches!(seen.found, Found::Nothing))
+            && seen().any(|seen| seen.miss_counts)
+    }
+}
+
+impl Seen {
+    fn version(&self) -> Option<Version> {
+        match &self.found {
+            Found::Record(record) => Some(record.version),
+            _ => None,
+        }
+    }
+
+    fn is_tombstone(&self) -> bool {
+        matches!(&self.found, Found::Record(record) if record.kind == Kind::Tombstone)
+    }
+
+    /// The value, if there is one.
+    fn value(&self) -> Option<&[u8]> {
+        match &self.found {
+            Found::Record(record) if record.kind == Kind::Value => Some(record.value()),
+            Found::Bare(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// What a guarded write to this copy must find there still.
+    fn guard(&self) -> Guard {
+        match self.found {
+            Found::Nothing => Guard::Absent,
+            _ => Guard::Cas(self.cas),
+        }
+    }
+
+    /// What is left of its life.
+    fn left(&self) -> Option<Duration> {
+        self.left_s.map(Duration::from_secs)
+    }
+}
+
+impl Write {
+    fn verb(&self, guard: Guard) -> Verb<'_> {
+        match &self.data {
+            Some(data) => Verb::Write { data, ttl: self.ttl, guard },
+            None => Verb::Remove { guard },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

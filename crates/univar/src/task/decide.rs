@@ -1,0 +1,273 @@
+//! What follows from looking: the answer, or what is to be written where.
+
+use std::time::Duration;
+
+use super::{Found, Guard, Mine, Seen, Stage, Task, Write};
+use crate::clock::Clock;
+use crate::envelope::Version;
+use crate::{Invalid, Op, Outcome, switch_off};
+
+impl<'a> Task<'a> {
+    /// Decides after a look that at least one copy has answered.
+    pub(super) fn decide(&mut self, clock: &Clock) -> Stage {
+        match self.op {
+            Op::Keep { value, ttl, .. } => self.decide_keep(clock, value, ttl),
+            Op::Withdraw { value, .. } => self.decide_withdraw(clock, value),
+            Op::Add { value, ttl, .. } => self.decide_add(clock, value, ttl),
+            Op::Increment { by, ttl, .. } => self.decide_increment(clock, by, ttl),
+            Op::Touch { ttl, .. } => self.decide_touch(clock, ttl),
+            Op::Get { .. }
+            | Op::Life { .. }
+            | Op::Set { .. }
+            | Op::Take { .. }
+            | Op::Delete { .. } => self.decide_read(clock),
+        }
+    }
+
+    fn decide_read(&mut self, clock: &Clock) -> Stage {
+        let Some(at) = self.newest() else { return Stage::Over(self.nothing()) };
+        if !self.keeping.has_envelopes() || switch_off::repair() {
+            return Stage::Over(self.take_answer(at));
+        }
+        let Some((write, guards)) = self.mending(clock, at) else {
+            return Stage::Over(match self.only_mends {
+                true if self.some_silent() => Outcome::Unreachable,
+                true => Outcome::Done,
+                false => self.take_answer(at),
+            });
+        };
+        Stage::Mend { write, guards, answer: self.take_answer(at) }
+    }
+
+    /// What a read is answered that has found no record.
+    fn nothing(&self) -> Outcome {
+        let envelope_in_the_way = !self.keeping.has_envelopes()
+            && self.seen().any(|(_, seen)| matches!(seen.found, Found::Refused));
+        match () {
+            () if envelope_in_the_way => Outcome::Invalid(Invalid::Envelope),
+            // Nothing to mend with: what is not there is the same everywhere.
+            () if self.only_mends && self.some_silent() => Outcome::Unreachable,
+            () if self.only_mends => Outcome::Done,
+            () if self.is_certainly_absent() => Outcome::Missing,
+            () => Outcome::Unreachable,
+        }
+    }
+
+    /// What a read is answered, from the newest copy.
+    fn take_answer(&mut self, at: usize) -> Outcome {
+        let Some(seen) = self.copies[at].seen.take() else { return Outcome::Unreachable };
+        if seen.value().is_none() {
+            return Outcome::Missing;
+        }
+        match (self.op, seen.found) {
+            (Op::Life { .. }, _) => Outcome::Life(seen.left_s.map(Duration::from_secs)),
+            (_, Found::Record(record)) => Outcome::Value(record.into_value()),
+            (_, Found::Bare(value)) => Outcome::Value(value),
+            (_, Found::Nothing | Found::Refused) => Outcome::Missing,
+        }
+    }
+
+    /// What makes the other copies like the one `at`; `None` if they are.
+    fn mending(&self, clock: &Clock, at: usize) -> Option<(Write, [Option<Guard>; 2])> {
+        let newest = self.copies[at].seen.as_ref()?;
+        // Counted in whole seconds, and each server begins its second when it likes: a life is
+        // passed on shorter by one, so that no copy outlives the one that it is made from.
+        let ttl = match newest.left_s {
+            Some(..=1) => return None,
+            Some(left_s) => Some(Duration::from_secs(left_s - 1)),
+            None => None,
+        };
+        let mut guards = [None; 2];
+        for (other, seen) in self.seen().filter(|(other, _)| *other != at) {
+            let is_same = match (&seen.found, &newest.found) {
+                (Found::Record(one), Found::Record(other)) => one.as_bytes() == other.as_bytes(),
+                // That something was deleted need not be told to who knows nothing of it.
+                (Found::Nothing, _) => newest.is_tombstone(),
+                _ => false,
+            };
+            if !is_same {
+                guards[other] = Some(seen.guard());
+            }
+        }
+        let write = match &newest.found {
+            Found::Record(record) => {
+                Write { data: Some(record.as_bytes().to_vec()), ttl, version: record.version }
+            }
+            Found::Bare(value) => {
+                // Another client wrote it: it gets its envelope now, newer than all there is.
+                guards[at] = Some(newest.guard());
+                Write { ttl: newest.left(), ..self.value(clock, self.newest_version(), value, ttl) }
+            }
+            Found::Nothing | Found::Refused => return None,
+        };
+        guards.iter().any(Option::is_some).then_some((write, guards))
+    }
+
+    fn decide_keep(&mut self, clock: &Clock, value: &[u8], ttl: Duration) -> Stage {
+        let write = |task: &mut Self| {
+            let write = task.value(clock, task.newest_version(), value, Some(ttl));
+            task.write_in_turn(write, Outcome::Done)
+        };
+        match self.newest_seen().map(Seen::value) {
+            Some(Some(theirs)) if theirs == value => write(self),
+            Some(Some(_)) => Stage::Over(Outcome::Foreign),
+            Some(None) => write(self),
+            None if self.envelope_in_the_way() => Stage::Over(Outcome::Invalid(Invalid::Envelope)),
+            // In an epoch for which this node has not published yet, a gap may be another's: it
+            // waits until the probe has seen to it (`docs/consistency.md`, "Gaps").
+            None if self.seen().all(|(_, seen)| seen.published) => write(self),
+            None => Stage::Over(Outcome::Unreachable),
+        }
+    }
+
+    fn decide_withdraw(&mut self, clock: &Clock, value: &[u8]) -> Stage {
+        match self.newest_seen().map(Seen::value) {
+            Some(Some(theirs)) if theirs == value => {
+                let write = self.tombstone(clock, self.newest_version());
+                self.write_in_turn(write, Outcome::Done)
+            }
+            Some(Some(_)) => Stage::Over(Outcome::Foreign),
+            None if self.envelope_in_the_way() => Stage::Over(Outcome::Invalid(Invalid::Envelope)),
+            Some(None) | None => Stage::Over(Outcome::Done),
+        }
+    }
+
+    fn decide_add(&mut self, clock: &Clock, value: &[u8], ttl: Option<Duration>) -> Stage {
+        if let Some(mine) = self.mine {
+            // The first copy has ours. What stands at the second was added by somebody who could
+            // not reach the first, and has been told so: it is theirs.
+            let theirs = self
+                .seen()
+                .find(|(_, seen)| seen.value().is_some() && seen.version() != Some(mine.version));
+            if let Some((_, theirs)) = theirs {
+                let (theirs, ttl) = (theirs.value().unwrap_or_default().to_vec(), theirs.left());
+                let write = self.value(clock, self.newest_version(), &theirs, ttl);
+                return self.write_in_turn(write, Outcome::Exists);
+            }
+            let write = self.value(clock, self.newest_version(), value, ttl);
+            return self.write_in_turn(write, Outcome::Done);
+        }
+        match self.newest_seen() {
+            Some(newest) if newest.value().is_some() => Stage::Over(Outcome::Exists),
+            None if !self.is_certainly_absent() => self.cannot_tell(),
+            _ => {
+                let write = self.value(clock, self.newest_version(), value, ttl);
+                self.write_in_turn(write, Outcome::Done)
+            }
+        }
+    }
+
+    fn decide_increment(&mut self, clock: &Clock, by: i64, ttl: Option<Duration>) -> Stage {
+        let base = match self.mine {
+            Some(mine) => match self.after_our_count(clock, mine) {
+                Ok(stage) => return stage,
+                Err(base) => base,
+            },
+            None => self.newest(),
+        };
+        let seen = base.and_then(|at| self.copies[at].seen.as_ref());
+        let (number, life) = match seen.map(|seen| (seen.value(), seen.left())) {
+            Some((Some(text), left)) => (number_in(text), left),
+            Some((None, _)) => (Some(0), ttl),
+            None if self.is_certainly_absent() => (Some(0), ttl),
+            None => return self.cannot_tell(),
+        };
+        let Some(number) = number.and_then(|number| number.checked_add(by)) else {
+            return Stage::Over(Outcome::Invalid(Invalid::NotANumber));
+        };
+        let text = number.to_string();
+        let write = self.value(clock, self.newest_version(), text.as_bytes(), life);
+        self.write_in_turn(write, Outcome::Number(number))
+    }
+
+    /// Our count stands at the first copy, and the second was not as we had seen it. What follows;
+    /// or the copy to count on from, because somebody counted there without seeing ours.
+    fn after_our_count(&mut self, clock: &Clock, mine: Mine) -> Result<Stage, Option<usize>> {
+        let first = self.seen().next().map(|(at, seen)| (at, seen.version()));
+        let Some((first, version)) = first else { return Err(None) };
+        if version != Some(mine.version) {
+            // Either somebody counted on from ours there, for the first copy knows one order; or
+            // it is silent now, and this is the other one.
+            return if self.some_silent() { Err(Some(first)) } else { Ok(done(mine)) };
+        }
+        let other = self.seen().find(|(at, _)| *at != first);
+        match other.map(|(at, seen)| (at, seen.version(), seen.value().is_some())) {
+            Some((at, version, true)) if version != Some(mine.version) && version != mine.base => {
+                Err(Some(at))
+            }
+            Some((_, version, _)) if version != Some(mine.version) => {
+                let text = mine.number.to_string();
+                let life = self.copies[first].seen.as_ref().and_then(Seen::left);
+                let write = self.value(clock, self.newest_version(), text.as_bytes(), life);
+                Ok(self.write_in_turn(write, Outcome::Number(mine.number)))
+            }
+            _ => Ok(done(mine)),
+        }
+    }
+
+    fn decide_touch(&mut self, clock: &Clock, ttl: Option<Duration>) -> Stage {
+        match self.newest_seen().map(Seen::value) {
+            Some(Some(value)) => {
+                let write = self.value(clock, self.newest_version(), value, ttl);
+                self.write_in_turn(write, Outcome::Done)
+            }
+            Some(None) => Stage::Over(Outcome::Missing),
+            None if self.is_certainly_absent() => Stage::Over(Outcome::Missing),
+            None => self.cannot_tell(),
+        }
+    }
+
+    /// Writes to every copy that answered, one after the other, if it is still as it was seen.
+    fn write_in_turn(&self, write: Write, answer: Outcome) -> Stage {
+        let mut guards = [None; 2];
+        for (at, seen) in self.seen() {
+            guards[at] = Some(seen.guard());
+        }
+        match guards.iter().position(Option::is_some) {
+            Some(at) => Stage::InTurn { at, write, guards, answer },
+            None => Stage::Over(Outcome::Unreachable),
+        }
+    }
+
+    fn cannot_tell(&self) -> Stage {
+        Stage::Over(if self.envelope_in_the_way() {
+            Outcome::Invalid(Invalid::Envelope)
+        } else {
+            Outcome::Unreachable
+        })
+    }
+
+    fn envelope_in_the_way(&self) -> bool {
+        !self.keeping.has_envelopes()
+            && self.seen().any(|(_, seen)| matches!(seen.found, Found::Refused))
+    }
+
+    fn newest_seen(&self) -> Option<&Seen> {
+        self.copies[self.newest()?].seen.as_ref()
+    }
+
+    /// The newest version that any copy has.
+    fn newest_version(&self) -> Option<Version> {
+        self.seen().filter_map(|(_, seen)| seen.version()).max()
+    }
+
+    fn some_silent(&self) -> bool {
+        self.copies[..self.keeping.copies].iter().any(|copy| copy.silent)
+    }
+
+    /// The copies that answered, in the ring's order.
+    fn seen(&self) -> impl Iterator<Item = (usize, &Seen)> {
+        let copies = self.copies[..self.keeping.copies].iter().enumerate();
+        copies
+            .filter(|(_, copy)| !copy.silent)
+            .filter_map(|(at, copy)| Some((at, copy.seen.as_ref()?)))
+    }
+}
+
+fn done(mine: Mine) -> Stage {
+    Stage::Over(Outcome::Number(mine.number))
+}
+
+fn number_in(text: &[u8]) -> Option<i64> {
+    std::str::from_utf8(text).ok()?.trim_ascii().parse().ok()
+}
