@@ -227,7 +227,12 @@ impl Cache {
         found.ok_or_else(|| LabError::NoSuch { thing: "statistic", name: name.to_owned() })
     }
 
-    fn connect(&self) -> Result<TcpStream> {
+    /// A connection to it, to talk with it as any client would.
+    ///
+    /// # Errors
+    ///
+    /// If it does not listen.
+    pub fn connect(&self) -> Result<TcpStream> {
         let address = self.address();
         self.place
             .enter(|| TcpStream::connect_timeout(&address, ANSWER_WITHIN))?

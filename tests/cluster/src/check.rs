@@ -95,8 +95,9 @@ pub(crate) struct Context<'a> {
     history: &'a History,
 }
 
-/// Around a time at which the machine was too busy, answers may be late for that reason.
-const STALL_AROUND: Nanos = SECOND / 4;
+/// What ends so much before or begins so much after a time at which the machine was too busy may be unanswered for
+/// that reason: a node that got no answer asks again with its next probe.
+const STALL_AROUND: Nanos = SECOND * 6 / 10;
 
 impl Context<'_> {
     /// The end of the time in which a cache accepted this change and may not have carried it out: one that was

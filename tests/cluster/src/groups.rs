@@ -13,12 +13,11 @@ use tandem_lab::{Cache, CacheOptions, Lab, LabBuilder, Line};
 use crate::check::{Report, check};
 use crate::client::{Client, DIALPLAN};
 use crate::history::{Down, Fault, Header, History, Publisher, Record, Recorder, VERSION};
+use crate::noise::Befallen;
 use crate::pace::Stop;
 use crate::rig::{Course, FIRST_PHONE, PHONES, PHONES_APART, Rig, folder, wait};
 use crate::workload::{Workload, filler};
 
-/// The deadline of all operations: the default.
-const DEADLINE_MS: u64 = 50;
 /// The lease that the lab's configuration has.
 const LEASE_S: u64 = 6;
 /// The memory of a cache that is to be full, in MiB.
@@ -45,6 +44,8 @@ pub struct Plan {
     pub seed: u64,
     /// Operations in a second.
     pub rate: u64,
+    /// The deadline of all operations, in milliseconds.
+    pub deadline_ms: u64,
     /// The module; the one built beside this program if none is given.
     pub module: Option<PathBuf>,
     /// The rule of the module that is switched off.
@@ -174,6 +175,7 @@ fn run_group(
         workload: &workload,
         seed: plan.seed,
         rate: plan.rate,
+        befallen: Befallen::default(),
         say,
     };
     rig.wait_ready()?;
@@ -213,7 +215,7 @@ fn start_lab(group: &Group, plan: &Plan) -> Result<Lab> {
     });
     for name in ["A", "B", "gateway"] {
         lab = lab.server(name, |server| {
-            let options = format!("deadline = {DEADLINE_MS}\ncopies = {}", plan.copies);
+            let options = format!("deadline = {}\ncopies = {}", plan.deadline_ms, plan.copies);
             let mut server = server
                 .replace("universal.conf", "deadline = 1000", &options)
                 .append("extensions.conf", DIALPLAN);
@@ -244,7 +246,7 @@ fn header(group: &Group, scenarios: &[&str], plan: &Plan, lab: &Lab) -> Header {
         group: group.name.to_owned(),
         seed: plan.seed,
         copies: plan.copies,
-        deadline_ms: DEADLINE_MS,
+        deadline_ms: plan.deadline_ms,
         lease_s: LEASE_S,
         switched_off: plan.switched_off.clone(),
         servers: lab.servers().iter().map(|server| server.name().to_owned()).collect(),

@@ -7,6 +7,7 @@ pub mod check;
 mod client;
 mod groups;
 pub mod history;
+mod noise;
 mod pace;
 mod phones;
 mod random;

@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result, bail};
 use tandem_lab::{Asterisk, Lab};
 
 use crate::client::{Client, Order};
-use crate::history::{Fault, MILLISECOND, Record, Recorder, Scenario, Stall};
+use crate::history::{Fault, MILLISECOND, Record, Recorder, Scenario};
+use crate::noise::{Befallen, Noise};
 use crate::pace::{Pace, Stop};
 use crate::phones::Phones;
 use crate::random::Random;
@@ -28,9 +29,6 @@ const READY_FOR: Duration = Duration::from_millis(1500);
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How often servers are asked whether they are ready.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// A watch that ticks so often and is late by so much tells that the machine was busy.
-const TICK: Duration = Duration::from_millis(5);
-const STALL: Duration = Duration::from_millis(25);
 /// The first number of phones at A; at B they begin [`PHONES_APART`] later.
 pub(crate) const FIRST_PHONE: u32 = 7000;
 pub(crate) const PHONES_APART: u32 = 100;
@@ -43,6 +41,8 @@ pub(crate) struct Rig<'a> {
     pub(crate) workload: &'a Workload,
     pub(crate) seed: u64,
     pub(crate) rate: u64,
+    /// What a fault has befallen now, as `cache1`.
+    pub(crate) befallen: Befallen,
     pub(crate) say: &'a (dyn Fn(&str) + Sync),
 }
 
@@ -93,21 +93,12 @@ impl Rig<'_> {
                 tell(failed, &format!("the phones: {error}"));
             }
         });
-        scope.spawn(move || self.watch_the_clock(stop));
-        Ok(())
-    }
-
-    /// Writes down when the machine was too busy to run us.
-    fn watch_the_clock(&self, stop: &Stop) {
-        let mut last = self.recorder.now();
-        while stop.goes_on_after(TICK) {
-            let now = self.recorder.now();
-            let late = Duration::from_nanos(now - last).saturating_sub(TICK);
-            if late >= STALL {
-                self.recorder.write(&Record::Stall(Stall { b: last, e: now }));
-            }
-            last = now;
+        let noise = Noise::new(self.recorder, &self.befallen);
+        scope.spawn(move || noise.watch_the_clock(stop));
+        for cache in self.lab.caches() {
+            scope.spawn(move || noise.watch(cache, stop));
         }
+        Ok(())
     }
 
     /// One fault, from peace to peace.
@@ -124,6 +115,7 @@ impl Rig<'_> {
         (self.say)(course.name);
         let start = self.recorder.now();
         wait(PEACE);
+        self.befallen.set(course.on);
         let begin = self.recorder.now();
         (course.begin)().with_context(|| format!("{}: begin", course.name))?;
         let begun = self.recorder.now();
@@ -133,6 +125,7 @@ impl Rig<'_> {
         (course.end)().with_context(|| format!("{}: end", course.name))?;
         let ended = self.recorder.now();
         let healed = self.wait_ready().with_context(|| format!("{}: healing", course.name))?;
+        self.befallen.set("");
         wait(PEACE);
         let scenario = Scenario {
             name: course.name.to_owned(),

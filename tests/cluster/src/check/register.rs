@@ -11,6 +11,8 @@
 //!   after another change that began when it had ended: "it does not happen later than its deadline". The
 //!   exception is, with one copy, a server that was stopped and carries out later what it had accepted
 //!   ([`Context::may_undo`]).
+//! - A delete that says `missing` saw that there was nothing; or, if another delete was under way, has deleted
+//!   what both of them found.
 //! - A value with a time to live may go by itself from [`EARLY`] before its time, and must be gone [`LATE`] after
 //!   it ([`check_outlived`]). One that a stopped server carries out late may be there again, for as long again.
 //!
@@ -150,6 +152,7 @@ fn actions(context: &Context<'_>, ops: &[(usize, &Op)]) -> (Vec<Action>, HashMap
         value.as_deref().and_then(|value| numbers.get(value)).copied().unwrap_or(UNREAD)
     };
     let mut reads: HashMap<Value, Nanos> = HashMap::new();
+    let deletes = Deletes::of(ops);
     let mut presence_matters = false;
     let mut actions = Vec::with_capacity(ops.len());
     let mut agains = Vec::new();
@@ -158,6 +161,8 @@ fn actions(context: &Context<'_>, ops: &[(usize, &Op)]) -> (Vec<Action>, HashMap
         let certain = op.o == Outcome::Ok;
         let act = match (op.k, op.o) {
             (Kind::Get, Outcome::Ok) => Act::Read(number(&op.r)),
+            // Of two deletes at once each may have found what the other left, and both say that it is gone.
+            (Kind::Del, Outcome::Missing) if deletes.overlap(op) => Act::Delete,
             (Kind::Get | Kind::Del, Outcome::Missing) => Act::Read(NULL),
             (Kind::Add, Outcome::Exists) => Act::Exists,
             (Kind::Get | Kind::Inc, _) => continue,
@@ -174,8 +179,8 @@ fn actions(context: &Context<'_>, ops: &[(usize, &Op)]) -> (Vec<Action>, HashMap
             expiry.entry(value).and_modify(|at| *at = from.min(*at)).or_insert(from);
         }
         let (begin, end) = (op.b, op.e);
-        let late = !certain && !act.is_read() && context.may_undo(op);
-        let certain = certain || act.is_read();
+        let certain = certain || act.is_read() || op.o == Outcome::Missing;
+        let late = !certain && context.may_undo(op);
         actions.push(Action { at, act, begin, end, certain, late, useless: Nanos::MAX });
         let again = context.carried_out_late(op).filter(|_| op.ttl.is_some());
         if let (Act::Set(value) | Act::Add(value), Some(end)) = (act, again) {
@@ -208,6 +213,24 @@ fn actions(context: &Context<'_>, ops: &[(usize, &Op)]) -> (Vec<Action>, HashMap
     }
     actions.retain(|action| action.certain || action.useless >= action.begin);
     (actions, expiry)
+}
+
+/// The deletes of a name, by their begin.
+struct Deletes(Vec<(Nanos, Nanos)>);
+
+impl Deletes {
+    fn of(ops: &[(usize, &Op)]) -> Self {
+        let deletes = ops.iter().filter(|(_, op)| op.k == Kind::Del);
+        let mut spans: Vec<_> = deletes.map(|(_, op)| (op.b, op.e)).collect();
+        spans.sort_unstable();
+        Self(spans)
+    }
+
+    /// Whether another one than `op` was under way at the same time.
+    fn overlap(&self, op: &Op) -> bool {
+        let begun = self.0.partition_point(|&(begin, _)| begin <= op.e);
+        self.0[..begun].iter().filter(|&&(_, end)| end >= op.b).count() > 1
+    }
 }
 
 /// Of all that begins after a time, the first end.

@@ -176,6 +176,12 @@ fn a_delete_that_found_nothing_has_to_be_right() {
     Story::new().del([0, 10], Outcome::Missing).set("1", [5, 20]).holds();
     let story = Story::new().set("1", [0, 10]);
     story.del([20, 30], Outcome::Missing).breaks(Rule::LostWrite, &[2, 3]);
+    // But two at once may each have found what the other left.
+    let story = Story::new().set("1", [0, 10]).del([20, 30], Outcome::Missing);
+    story.del([25, 35], Outcome::Missing).get("", [40, 50]).holds();
+    let story = Story::new().set("1", [0, 10]).del([20, 30], Outcome::Missing);
+    let story = story.del([25, 35], Outcome::Missing).get("1", [40, 50]);
+    assert_eq!(story.broken().len(), 1);
 }
 
 #[test]
