@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tandem_lab::{Asterisk, Lab, ServerConfig};
-use tandem_tests::{SOON, lab_with_module, wait_ready};
+use tandem_tests::{SOON, lab_with_module, unload, wait_ready};
 
 const ROUNDS: u32 = 200;
 const CALLS: usize = 4;
@@ -14,8 +14,6 @@ const CALLS: usize = 4;
 /// its own growth under a steady rate of REGISTERs is over after this.
 const WARM: Duration = Duration::from_secs(40);
 const REGISTERS_PER_SECOND: u32 = 10;
-/// An unload is refused while an application or a function runs, which is over in a moment.
-const IN_USE_BOUND: Duration = Duration::from_secs(10);
 /// What the allocators' moods explain: Asterisk alone, without the module, moves by this much.
 /// 10 kB lost in each round would be as much.
 const GROWTH_BOUND_BYTES: u64 = 2_000_000;
@@ -56,18 +54,6 @@ fn start_calls(server: &Asterisk, count: usize, place: &str) -> Result<()> {
         server.cli(&format!("channel originate Local/{place}/n application Wait 600"))?;
     }
     Ok(())
-}
-
-/// Unloads, however often it is refused because a call is inside just now.
-fn unload(server: &Asterisk) -> Result<()> {
-    let end = Instant::now() + IN_USE_BOUND;
-    loop {
-        let answer = server.cli("module unload app_universal.so")?;
-        if answer.contains("Unloaded") {
-            return Ok(());
-        }
-        ensure!(Instant::now() < end, "it is never unloaded: {answer}");
-    }
 }
 
 #[test]

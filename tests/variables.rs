@@ -179,3 +179,147 @@ fn a_time_to_live_ends_and_more_than_thirty_days_is_no_date() -> Result<()> {
     assert_eq!(a.run(&[], "${UNIVAR_EXISTS(long)}")?, "1");
     Ok(())
 }
+
+#[test]
+fn what_is_left_of_a_life_is_read_and_changed() -> Result<()> {
+    let lab = two_servers("variables-life")?;
+    let (mut a, mut b) = (Dialplan::on(lab.a())?, Dialplan::on(lab.b())?);
+    let left = "${UNIVAR_TTL(v)}/${UNIVARSTATUS}";
+    assert_eq!(a.run(&[], left)?, "/MISSING");
+    assert_eq!(a.run(&["SetUniVar(v=1)"], left)?, "-1/OK");
+    assert_eq!(b.run(&["Set(UNIVAR_TTL(v)=100)"], "${UNIVARSTATUS}")?, "OK");
+    let seen = a.run(&[], left)?;
+    let seconds: u32 = seen.trim_end_matches("/OK").parse()?;
+    assert!((90..=100).contains(&seconds), "{seen}");
+    assert_eq!(a.run(&[], "${UNIVAR(v)}")?, "1", "the value stays");
+    // What was read can be written.
+    assert_eq!(
+        a.run(&["Set(UNIVAR_TTL(v)=-1)", "Set(UNIVAR_TTL(v)=${UNIVAR_TTL(v)})"], left)?,
+        "-1/OK"
+    );
+    for bad in ["", "0", "-2", "soon"] {
+        let set = format!("Set(UNIVAR_TTL(v)={bad})");
+        assert_eq!(a.run(&[&set], "${UNIVARSTATUS} ${UNIVAR_TTL(v)}")?, "INVALID -1", "{bad}");
+    }
+    assert_eq!(a.run(&["Set(UNIVAR_TTL(none)=5)"], "${UNIVARSTATUS}")?, "MISSING");
+    assert_eq!(a.run(&["Set(UNIVAR_TTL(v)=2)"], "${UNIVARSTATUS}")?, "OK");
+    lab.a().wait_cli("univar v", "is not set", SOON)?;
+    assert_eq!(a.run(&[], left)?, "/MISSING");
+    Ok(())
+}
+
+#[test]
+fn of_two_servers_that_want_a_lock_one_gets_it_and_a_value_may_have_commas() -> Result<()> {
+    let lab = two_servers("variables-lock")?;
+    let (mut a, mut b) = (Dialplan::on(lab.a())?, Dialplan::on(lab.b())?);
+    let seen = "${WON}/${UNIVARSTATUS}";
+    assert_eq!(a.run(&["Set(WON=${UNIVAR_ADD(lock,a)})"], seen)?, "1/OK");
+    assert_eq!(b.run(&["Set(WON=${UNIVAR_ADD(lock,b)})"], seen)?, "0/OK");
+    assert_eq!(b.run(&[], "${UNIVAR(lock)}")?, "a");
+    assert_eq!(a.run(&["DelUniVar(lock)", "Set(WON=${UNIVAR_ADD(lock,a,2)})"], seen)?, "1/OK");
+    lab.b().wait_cli("univar lock", "is not set", SOON)?;
+    assert_eq!(b.run(&["Set(WON=${UNIVAR_ADD(lock,b)})"], seen)?, "1/OK");
+
+    let value = ["Set(WON=${UNIVAR_ADD(list,\"a,b\",100)})"];
+    assert_eq!(a.run(&value, "${WON} ${UNIVAR(list)}")?, "1 a,b");
+    assert_eq!(
+        a.run(&["Set(WON=${UNIVAR_ADD(empty,)})"], "${WON} ${UNIVAR_EXISTS(empty)}")?,
+        "1 1"
+    );
+    for bad in ["", "bad", "bad,a,b", "bad,a,0", "two words,x"] {
+        let add = format!("Set(WON=${{UNIVAR_ADD({bad})}})");
+        assert_eq!(a.run(&[&add], seen)?, "/INVALID", "{bad}");
+    }
+    // Asterisk cuts ${...} at 4095 bytes: what is near that is refused.
+    let head = format!("Set(H={})", "x".repeat(2000));
+    let add =
+        |more: usize| format!("Set(WON=${{UNIVAR_ADD(long,${{H}}${{H}}{})}})", "y".repeat(more));
+    assert_eq!(a.run(&[&head, &add(200)], seen)?, "/INVALID");
+    assert_eq!(a.run(&[&head, &add(80)], seen)?, "/INVALID");
+    assert_eq!(a.run(&[&head, &add(50)], "${WON} ${LEN(${UNIVAR(long)})}")?, "1 4050");
+    Ok(())
+}
+
+#[test]
+fn a_counter_is_one_on_all_servers_and_other_values_cannot_be_counted() -> Result<()> {
+    let lab = two_servers("variables-counter")?;
+    let (mut a, mut b) = (Dialplan::on(lab.a())?, Dialplan::on(lab.b())?);
+    let count = |arguments: &str| format!("${{UNIVAR_INC({arguments})}}");
+    assert_eq!(a.run(&[], &count("n"))?, "1");
+    assert_eq!(b.run(&[], &count("n"))?, "2");
+    assert_eq!(a.run(&[], &count("n,10"))?, "12");
+    assert_eq!(b.run(&[], &count("n,-20"))?, "-8");
+    assert_eq!(a.run(&[], "${UNIVAR(n)} ${UNIVAR_TTL(n)}")?, "-8 -1");
+    assert_eq!(a.run(&["Set(UNIVAR(n)=41)"], &count("n"))?, "42");
+    // Its own life is a counter's that is there; a new one gets the one that is said.
+    assert_eq!(a.run(&[], &format!("{} ${{UNIVAR_TTL(n)}}", count("n,1,100")))?, "43 -1");
+    let seen = a.run(&[], &format!("{} ${{UNIVAR_TTL(m)}}", count("m,5,100")))?;
+    let life: u32 = seen.trim_start_matches("5 ").parse()?;
+    assert!((90..=100).contains(&life), "{seen}");
+
+    a.run(&["SetUniVar(text=hello)"], "")?;
+    for bad in ["text", "n,much", "n,1,soon", ""] {
+        let line = format!("Set(X={})", count(bad));
+        assert_eq!(a.run(&[&line], "${X}/${UNIVARSTATUS}")?, "/INVALID", "{bad}");
+    }
+    assert_eq!(a.run(&[], "${UNIVAR(text)} ${UNIVAR(n)}")?, "hello 43");
+
+    // Both at once, and none is lost.
+    let loops = [
+        "Set(I=0)",
+        "While($[${I} < 50])",
+        "Set(I=$[${I} + 1 + 0 * ${UNIVAR_INC(both)}])",
+        "EndWhile()",
+    ];
+    std::thread::scope(|scope| -> Result<()> {
+        let other = scope.spawn(|| b.run(&loops, "${I}"));
+        assert_eq!(a.run(&loops, "${I}")?, "50");
+        assert_eq!(other.join().map_err(|_| anyhow::anyhow!("it panicked"))??, "50");
+        Ok(())
+    })?;
+    assert_eq!(a.run(&[], "${UNIVAR(both)}")?, "100");
+    Ok(())
+}
+
+#[test]
+fn with_no_cache_nobody_can_tell_and_a_manager_who_may_only_read_cannot_count() -> Result<()> {
+    let lab = two_servers("variables-unreachable")?;
+    let mut a = Dialplan::on(lab.a())?;
+    let mut ami = lab.a().ami()?;
+    let asked = ami.ask(&[("Action", "Getvar"), ("Variable", "UNIVAR_INC(n)")])?;
+    assert_eq!(asked.value("Value"), "", "{asked:?}");
+    assert_eq!(a.run(&[], "${UNIVAR_EXISTS(n)}")?, "0");
+
+    lab.cache(1).kill();
+    lab.cache(2).kill();
+    for call in ["UNIVAR_TTL(n)", "UNIVAR_ADD(n,1,5)", "UNIVAR_INC(n)"] {
+        let seen = a.run(&[&format!("Set(X=${{{call}}})")], "${X}/${UNIVARSTATUS}")?;
+        assert_eq!(seen, "/UNREACHABLE", "{call}");
+    }
+    assert_eq!(a.run(&["Set(UNIVAR_TTL(n)=5)"], "${UNIVARSTATUS}")?, "UNREACHABLE");
+    Ok(())
+}
+
+#[test]
+fn names_that_are_gone_are_neither_shown_nor_offered() -> Result<()> {
+    let lab = two_servers("variables-show")?;
+    let a = lab.a();
+    let mut dialplan = Dialplan::on(a)?;
+    // More deleted ones than are ever shown, before and after the one that is there.
+    let many = [
+        "Set(N=1000)",
+        "While($[${N} < 1700])",
+        "SetUniVar(gone${N}=1)",
+        "DelUniVar(gone${N})",
+        "Set(N=$[${N} + 1])",
+        "EndWhile()",
+        "SetUniVar(gonegirl=here)",
+    ];
+    assert_eq!(dialplan.run(&many, "${N}")?, "1700");
+    let shown = a.cli("univar show gone")?;
+    assert!(shown.contains("gonegirl") && !shown.contains("gone1"), "{shown}");
+    assert!(shown.contains("1 universal variable(s)") && !shown.contains("more"), "{shown}");
+    let offered = a.cli("_command matchesarray \"univar gone11\" \"gone11\"")?;
+    assert!(!offered.contains("gone11"), "{offered}");
+    Ok(())
+}

@@ -3,6 +3,7 @@
 //! This file owns the command line and the list of benches. How a figure comes from noisy runs is in [`stats`],
 //! what is printed and kept in [`report`], who runs on which core in [`cpu`].
 
+mod cache;
 mod child;
 mod cpu;
 mod register;
@@ -59,6 +60,11 @@ const BENCHES: &[Bench] = &[
         about: "registrations: processor time for each, time until other servers see it, renewals",
         run: register::run,
     },
+    Bench {
+        name: "cache",
+        about: "the embedded cache beside memcached: requests a second, memory for each item",
+        run: cache::run,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -74,6 +80,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
+    // The bench starts itself as what is measured; it has one core then.
+    if std::env::args().nth(1).as_deref() == Some(cache::SERVE) {
+        return cache::serve(std::env::args().skip(2));
+    }
     // Before anything is pinned, us too.
     let (client, servers) = cpu::client_and_server()?;
     let mut options = Options { pairs: PAIRS, client, servers, only: String::new() };

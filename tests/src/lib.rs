@@ -2,14 +2,17 @@
 //! the files beside this folder, one for each capability.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 pub use tandem_lab::Dialplan;
 use tandem_lab::{Asterisk, Lab, LabBuilder, wait_until};
 
 /// Bound for anything that takes a moment on loopback.
 pub const SOON: Duration = Duration::from_secs(10);
+
+/// An unload is refused while an application or a function runs, which is over in a moment.
+const IN_USE_BOUND: Duration = Duration::from_secs(10);
 
 /// A lab to be changed before it starts, with `app_universal` and its XML help on every server.
 ///
@@ -34,4 +37,20 @@ pub fn wait_ready(server: &Asterisk) -> Result<()> {
         Ok(rows.peek().is_some() && rows.all(|row| row.contains(" ready ")))
     })?;
     Ok(())
+}
+
+/// Unloads the module, however often that is refused because a call is inside just now.
+///
+/// # Errors
+///
+/// If it is refused for longer than a moment.
+pub fn unload(server: &Asterisk) -> Result<()> {
+    let end = Instant::now() + IN_USE_BOUND;
+    loop {
+        let answer = server.cli("module unload app_universal.so")?;
+        if answer.contains("Unloaded") {
+            return Ok(());
+        }
+        ensure!(Instant::now() < end, "it is never unloaded: {answer}");
+    }
 }

@@ -9,6 +9,7 @@
 
 #include "asterisk/astdb.h"
 #include "asterisk/astobj2.h"
+#include "asterisk/causes.h"
 #include "asterisk/channel.h"
 #include "asterisk/cli.h"
 #include "asterisk/config.h"

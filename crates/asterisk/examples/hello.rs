@@ -1,5 +1,5 @@
-//! A small module with one of each: `Hello()` in the dialplan, `${GREETING(name)}`, `hello show`
-//! on the console, AMI's `HelloCount`, ears for endpoints and for registrations, and a thread of
+//! A small module with one of each: `Hello()` in the dialplan, `${GREETING(name)}`,
+//! `switch => Hello/name`, `hello show` on the console, AMI's `HelloCount`, ears for endpoints and for registrations, and a thread of
 //! its own.
 //!
 //! `cargo build -p asterisk --example hello` makes `libhello.so`; put it into Asterisk's folder of
@@ -17,6 +17,7 @@ use asterisk::function::{Access, Function, FunctionError, Value};
 use asterisk::manager::{Action, Authority, Request, Response};
 use asterisk::sorcery::{Event, Watch};
 use asterisk::stasis::{EndpointMessage, Subscription};
+use asterisk::switch::{self, Call, Match, Switch};
 use asterisk::thread::Thread;
 use asterisk::{Channel, LoadError, Module, Registry};
 
@@ -46,7 +47,12 @@ impl Module for Hello {
     const RELOADABLE: bool = true;
 
     fn load(registry: &mut Registry<Self>) -> Result<Self, LoadError> {
-        registry.application::<Greet>().function::<Greeting>().command::<Show>().action::<Count>();
+        registry
+            .application::<Greet>()
+            .function::<Greeting>()
+            .switch::<Door>()
+            .command::<Show>()
+            .action::<Count>();
 
         let counters = Arc::new(Counters::default());
         let counted = Arc::clone(&counters);
@@ -116,6 +122,28 @@ impl Function for Greeting {
         value: &mut Value<'_>,
     ) -> Result<(), FunctionError> {
         Ok(value.set(greeting(args).to_bytes())?)
+    }
+}
+
+/// `switch => Hello/name` has the extension `hello`, which sets `GREETING`. With `Hello/panic` it
+/// shows what becomes of a panic.
+struct Door;
+
+impl Switch for Door {
+    type Module = Hello;
+    const NAME: &'static CStr = c"Hello";
+    const DESCRIPTION: &'static CStr = c"Greets whoever calls hello";
+
+    fn matches(_module: &Hello, _data: &CStr, extension: &CStr, how: Match) -> bool {
+        assert_ne!(extension, c"panic", "somebody wanted to see a panic under the dialplan's lock");
+        switch::any_matches([c"hello"], extension, how)
+    }
+
+    fn run(_module: &Hello, channel: &mut Channel<'_>, call: &Call) -> Then {
+        assert_ne!(&*call.data, c"panic", "somebody wanted to see a switch panic");
+        // It fails only for a name that is none.
+        let _ = channel.set_variable(c"GREETING", &greeting(&call.data));
+        Then::Continue
     }
 }
 

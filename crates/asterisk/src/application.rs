@@ -7,6 +7,7 @@
 
 use std::ffi::{CStr, c_char, c_int};
 use std::marker::PhantomData;
+use std::num::NonZero;
 use std::ptr;
 
 use asterisk_sys as sys;
@@ -14,7 +15,7 @@ use asterisk_sys as sys;
 use crate::channel::Channel;
 use crate::guard::guard;
 use crate::module::Instance;
-use crate::registry::Registration;
+use crate::registry::{InDialplan, Registration};
 use crate::text;
 
 /// The longest argument that can reach an application. A longer one was cut before anybody could
@@ -33,13 +34,64 @@ pub trait Application: 'static {
     fn run(module: &Self::Module, channel: &mut Channel<'_>, data: &CStr) -> Then;
 }
 
-/// What the dialplan does after an application.
+/// What the dialplan does after an application or a switch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Then {
     /// Go on with the next priority.
     Continue,
     /// Hang the channel up. Only if the user asked for it.
     HangUp,
+    /// Go to the context's extension `e`; hang up if it has none (pbx.c, `__ast_pbx_run`).
+    Fail,
+    /// As an application that was [run](execute) says: a digit to jump out with, or
+    /// `AST_PBX_INCOMPLETE`.
+    Pass(NonZero<c_int>),
+}
+
+impl Then {
+    pub(crate) fn raw(self) -> c_int {
+        match self {
+            Self::Continue => 0,
+            Self::HangUp => -1,
+            Self::Fail => sys::AST_PBX_ERROR as c_int,
+            Self::Pass(code) => code.get(),
+        }
+    }
+}
+
+/// There is no application of this name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("Asterisk has no such application")]
+pub struct NoSuchApplication;
+
+/// Runs another application on the channel with these arguments, as they are: no `${...}` in them is
+/// replaced. Returns when it is done, which for `Dial` is the end of the call.
+///
+/// Only on the channel's own thread, which is where applications and switches run.
+///
+/// # Errors
+///
+/// [`NoSuchApplication`], say because its module is not loaded.
+pub fn execute(
+    channel: &mut Channel<'_>,
+    application: &CStr,
+    data: &CStr,
+) -> Result<Then, NoSuchApplication> {
+    // SAFETY: a NUL-terminated name; Asterisk locks its list. What it finds stays as long as its
+    // module does, which a soft unload cannot end between here and `pbx_exec`'s own reference but
+    // in a moment that Asterisk leaves open to all who call it.
+    let found = unsafe { sys::pbx_findapp(application.as_ptr()) };
+    if found.is_null() {
+        return Err(NoSuchApplication);
+    }
+    // SAFETY: a live channel on its own thread, unlocked; the application was just found; the data
+    // are NUL-terminated and outlive the call.
+    let status = unsafe { sys::pbx_exec(channel.as_ptr(), found, data.as_ptr()) };
+    Ok(match NonZero::new(status) {
+        None => Then::Continue,
+        Some(code) if code.get() == Then::HangUp.raw() => Then::HangUp,
+        Some(code) => Then::Pass(code),
+    })
 }
 
 pub(crate) struct Registered<A>(PhantomData<fn(A)>);
@@ -59,8 +111,8 @@ impl<A: Application> Registration for Registered<A> {
         A::NAME
     }
 
-    fn in_dialplan(&self) -> bool {
-        true
+    fn in_dialplan(&self) -> InDialplan<'_> {
+        InDialplan::Application
     }
 
     fn register(&mut self, module: *mut sys::ast_module) -> bool {
@@ -69,7 +121,7 @@ impl<A: Application> Registration for Registered<A> {
         let status = unsafe {
             sys::ast_register_application2(
                 A::NAME.as_ptr(),
-                Some(execute::<A>),
+                Some(called::<A>),
                 ptr::null(),
                 ptr::null(),
                 module.cast(),
@@ -86,12 +138,12 @@ impl<A: Application> Registration for Registered<A> {
     }
 }
 
-unsafe extern "C" fn execute<A: Application>(
+unsafe extern "C" fn called<A: Application>(
     channel: *mut sys::ast_channel,
     data: *const c_char,
 ) -> c_int {
     let name = A::NAME.to_string_lossy();
-    let then = guard(format_args!("{name}()"), Then::Continue, || {
+    guard(format_args!("{name}()"), Then::Continue, || {
         let Some(lent) = A::Module::slot().enter() else {
             crate::warning!("{name}() is gone: its module is being unloaded");
             return Then::Continue;
@@ -102,9 +154,6 @@ unsafe extern "C" fn execute<A: Application>(
         // SAFETY: a NUL-terminated string, or null, that lives as long as this call.
         let data = unsafe { text::borrow(data) };
         A::run(lent.state, &mut channel, data)
-    });
-    match then {
-        Then::Continue => 0,
-        Then::HangUp => -1,
-    }
+    })
+    .raw()
 }

@@ -4,7 +4,7 @@
 //! A [`Channel`] is lent by Asterisk for one callback and cannot be kept. Names and places are
 //! copied under the channel's lock, for a transfer may change them meanwhile.
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::{fmt, mem};
@@ -83,6 +83,53 @@ impl<'a> Channel<'a> {
         set_variable(self.raw.as_ptr(), name, value.as_ptr())
     }
 
+    /// Reads a dialplan function, as `PJSIP_DIAL_CONTACTS(200)`; `None` if there is no such
+    /// function or it refuses, which it logs.
+    pub fn function(&mut self, call: &CStr) -> Option<CString> {
+        let name = call.to_bytes().split(|&byte| byte == b'(').next()?;
+        let name = CString::new(name).ok()?;
+        // SAFETY: a NUL-terminated name; Asterisk locks its list.
+        if unsafe { sys::ast_custom_function_find(name.as_ptr()) }.is_null() {
+            return None;
+        }
+        let mut buffer = DynamicString::new()?;
+        // SAFETY: a live channel on its own thread, unlocked; the call is copied before it is
+        // parsed; the buffer is an `ast_str` on the heap, which the callee may move; a limit of 0
+        // lets it grow.
+        let status =
+            unsafe { sys::ast_func_read2(self.as_ptr(), call.as_ptr(), &raw mut buffer.raw, 0) };
+        (status == 0).then(|| buffer.text())
+    }
+
+    /// Whether the dialplan has this place for the channel: an extension, a pattern, or what a
+    /// switch says, for calls from `caller_id` (`None`: not known). Asterisk locks the dialplan
+    /// for it, and switches may take their time.
+    pub fn finds(&mut self, spot: &Spot, caller_id: Option<&CStr>) -> bool {
+        // SAFETY: a live channel, unlocked; NUL-terminated strings, which are only read; the
+        // caller id may be null.
+        let found = unsafe {
+            sys::ast_exists_extension(
+                self.as_ptr(),
+                spot.context.as_ptr(),
+                spot.extension.as_ptr(),
+                spot.priority,
+                caller_id.map_or(ptr::null(), CStr::as_ptr),
+            )
+        };
+        found != 0
+    }
+
+    /// Says why the call will have ended: what the caller's side is told.
+    pub fn set_hangup_cause(&mut self, cause: Cause) {
+        let _lock = Lock::of(self.raw);
+        // SAFETY: the channel is alive, and locked.
+        unsafe { sys::ast_channel_hangupcause_set(self.as_ptr(), cause.raw()) };
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut sys::ast_channel {
+        self.raw.as_ptr()
+    }
+
     /// Deletes a variable of the channel's, if there is one.
     ///
     /// # Errors
@@ -98,6 +145,26 @@ impl<'a> Channel<'a> {
         let string = read(self.raw.as_ptr());
         // SAFETY: the channel is locked, so its strings stay as they are until we have copied.
         unsafe { text::borrow(string) }.to_owned()
+    }
+}
+
+/// Why a call ended (causes.h, after ITU-T Q.850).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// 34: nothing can be done at the moment. SIP: 503.
+    Congestion,
+    /// 20: the phone is not registered. SIP: 480.
+    SubscriberAbsent,
+}
+
+impl Cause {
+    fn raw(self) -> c_int {
+        let cause = match self {
+            Self::Congestion => sys::AST_CAUSE_NORMAL_CIRCUIT_CONGESTION,
+            Self::SubscriberAbsent => sys::AST_CAUSE_SUBSCRIBER_ABSENT,
+        };
+        cause as c_int
     }
 }
 
@@ -193,6 +260,13 @@ impl DynamicString {
         string.len = Self::START_BYTES;
         string.ts = DS_MALLOC;
         Some(Self { raw })
+    }
+
+    fn text(&self) -> CString {
+        // SAFETY: a live string of ours.
+        let start = unsafe { &raw const (*self.raw).str_ };
+        // SAFETY: what Asterisk keeps in it is NUL-terminated.
+        unsafe { text::borrow(start.cast()) }.to_owned()
     }
 }
 

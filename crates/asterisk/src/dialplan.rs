@@ -1,4 +1,4 @@
-//! Who is on the way to an application of ours, so that it can be unregistered. Private.
+//! Who is on the way to an application or a switch of ours, so that it can be unregistered. Private.
 //!
 //! pbx.c (`pbx_extension_helper`) looks an application up under the dialplan's lock, lets go of
 //! the lock, replaces variables, logs, publishes a snapshot (`pbx_exec`), and only then counts
@@ -8,13 +8,15 @@
 //!
 //! But from before the look-up on the channel stands at a priority that calls the application.
 //! So the application is unregistered while the dialplan is locked, which keeps others from
-//! looking it up, and no channel stands there.
+//! looking it up, and no channel stands there. A switch is called sooner after its look-up, but
+//! with nothing that counts as a use; there it is priority 1 of an extension that it takes.
 //!
 //! What is not seen, so that a window of some instructions to some microseconds stays open:
 //!
 //! - who looks an application up without the dialplan: AGI's EXEC, a call that is originated to
 //!   an application (AMI, call files), Lua's `app.NAME`;
-//! - extensions that are not in Asterisk's memory: what `switch =>` asks (realtime, DUNDi, Lua);
+//! - extensions that are not in Asterisk's memory: what others' switches say (realtime, DUNDi,
+//!   Lua); and `overrideswitch` in extensions.conf, where it names a switch of ours;
 //! - an `Exec`, `TryExec` or `ExecIf` that has the application's name from a variable, and what
 //!   other applications call in their own ways;
 //! - a channel that comes in the moment between listing channels and locking the dialplan, if in
@@ -27,10 +29,16 @@ use std::time::{Duration, Instant};
 use asterisk_sys as sys;
 
 use crate::ao2::Ref;
+use crate::registry::{InDialplan, Registration};
+use crate::switch::{self, Takes};
 use crate::text;
 
 /// How long to wait for a moment at which nobody is on the way.
 const QUIET_WAIT: Duration = Duration::from_secs(2);
+
+/// From when on channels that were there at every look count as standing there: the outgoing half
+/// of a Local channel does so for its whole life.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// How long to let channels go on before looking again.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -69,24 +77,24 @@ impl Drop for Contexts {
     }
 }
 
-/// Locks the dialplan at a moment when no channel is on the way to one of `applications`.
+/// Locks the dialplan at a moment when no channel is on the way to one of `wanted`.
 ///
 /// `None` if there is no such moment soon. A channel that stands there all the time does not
 /// count: it is not on the way, but, say, in a bridge.
-pub(crate) fn lock_when_quiet(applications: &[&CStr]) -> Option<Contexts> {
-    if applications.is_empty() {
+pub(crate) fn lock_when_quiet(wanted: &[&dyn Registration]) -> Option<Contexts> {
+    if wanted.is_empty() {
         return Some(Contexts::lock(Vec::new()));
     }
-    let deadline = Instant::now() + QUIET_WAIT;
+    let began = Instant::now();
     let mut always: Option<Vec<usize>> = None;
     loop {
         // Before the dialplan's lock, for this takes the lock of the list of channels. Who holds
         // that may wait for a channel, whose holder may wait for the dialplan.
         let channels = channels();
         let contexts = Contexts::lock(channels);
-        let late = Instant::now() >= deadline;
+        let waited = began.elapsed();
         if contexts.channels_are_all() {
-            let there = channels_at(&contexts, &places(&contexts, applications));
+            let there = channels_at(&contexts, &places(&contexts, wanted));
             if there.is_empty() {
                 return Some(contexts);
             }
@@ -94,11 +102,12 @@ pub(crate) fn lock_when_quiet(applications: &[&CStr]) -> Option<Contexts> {
                 None => there.clone(),
                 Some(before) => before.into_iter().filter(|id| there.contains(id)).collect(),
             };
-            if late {
-                return (standing.len() == there.len()).then_some(contexts);
+            if waited >= SETTLED && standing.len() == there.len() {
+                return Some(contexts);
             }
             always = Some(standing);
-        } else if late {
+        }
+        if waited >= QUIET_WAIT {
             return None;
         }
         drop(contexts);
@@ -127,7 +136,7 @@ fn channels() -> Vec<Ref<sys::ast_channel>> {
 }
 
 /// The addresses of the channels that stand at one of `places`, or may.
-fn channels_at(contexts: &Contexts, places: &[Place]) -> Vec<usize> {
+fn channels_at(contexts: &Contexts, places: &[Place<'_>]) -> Vec<usize> {
     if places.is_empty() {
         return Vec::new();
     }
@@ -137,7 +146,7 @@ fn channels_at(contexts: &Contexts, places: &[Place]) -> Vec<usize> {
 
 /// Drivers lock the dialplan with a channel locked, so here a channel is only tried to lock; one
 /// that is busy may be anywhere.
-fn stands_at(channel: &Ref<sys::ast_channel>, places: &[Place]) -> bool {
+fn stands_at(channel: &Ref<sys::ast_channel>, places: &[Place<'_>]) -> bool {
     let raw = channel.as_ptr();
     let (file, none) = (c"dialplan.rs".as_ptr(), c"".as_ptr());
     // SAFETY: a channel is an ao2 object with a mutex, and we have a reference.
@@ -158,24 +167,41 @@ fn stands_at(channel: &Ref<sys::ast_channel>, places: &[Place]) -> bool {
     places.iter().any(|place| place.matches(&extension, priority))
 }
 
-/// A priority that calls an application of ours, in whatever context: it may be included.
-struct Place {
-    /// The extension's name, which may be a pattern.
-    pattern: CString,
-    priority: i32,
+/// Where a channel stands that calls something of ours, in whatever context: it may be included.
+enum Place<'a> {
+    /// A priority that calls an application.
+    Priority {
+        /// The extension's name, which may be a pattern.
+        pattern: CString,
+        priority: i32,
+    },
+    /// A context's `switch =>`.
+    Switch {
+        switch: &'a dyn Takes,
+        /// What is after the `/`; `None` if a variable in it decides.
+        data: Option<CString>,
+    },
 }
 
-impl Place {
+impl Place<'_> {
     fn matches(&self, extension: &CStr, priority: i32) -> bool {
-        let pattern = self.pattern.as_ptr();
-        // SAFETY: two NUL-terminated strings, which are only read.
-        self.priority == priority
-            && unsafe { sys::ast_extension_match(pattern, extension.as_ptr()) } != 0
+        match self {
+            Self::Priority { pattern, priority: at } => {
+                // SAFETY: two NUL-terminated strings, which are only read.
+                *at == priority
+                    && unsafe { sys::ast_extension_match(pattern.as_ptr(), extension.as_ptr()) }
+                        != 0
+            }
+            Self::Switch { switch, data } => {
+                priority == switch::PRIORITY
+                    && data.as_ref().is_none_or(|data| switch.takes(data, extension))
+            }
+        }
     }
 }
 
-/// Where the dialplan calls one of `applications`.
-fn places(_contexts: &Contexts, applications: &[&CStr]) -> Vec<Place> {
+/// Where the dialplan calls one of `wanted`.
+fn places<'a>(_contexts: &Contexts, wanted: &[&'a dyn Registration]) -> Vec<Place<'a>> {
     let mut found = Vec::new();
     let mut context = std::ptr::null_mut();
     loop {
@@ -191,7 +217,9 @@ fn places(_contexts: &Contexts, applications: &[&CStr]) -> Vec<Place> {
             continue;
         }
         // SAFETY: both locks are held.
-        unsafe { places_in(context, applications, &mut found) };
+        unsafe { priorities_in(context, wanted, &mut found) };
+        // SAFETY: as above.
+        unsafe { switches_in(context, wanted, &mut found) };
         // SAFETY: locked above, by this thread; the context has stayed.
         unsafe { sys::ast_unlock_context(context) };
     }
@@ -200,11 +228,14 @@ fn places(_contexts: &Contexts, applications: &[&CStr]) -> Vec<Place> {
 /// # Safety
 ///
 /// `context` is alive and locked, so its extensions and their priorities stay as they are.
-unsafe fn places_in(
+unsafe fn priorities_in(
     context: *mut sys::ast_context,
-    applications: &[&CStr],
-    found: &mut Vec<Place>,
+    wanted: &[&dyn Registration],
+    found: &mut Vec<Place<'_>>,
 ) {
+    let is_application =
+        |w: &&&dyn Registration| matches!(w.in_dialplan(), InDialplan::Application);
+    let applications: Vec<&CStr> = wanted.iter().filter(is_application).map(|w| w.name()).collect();
     let mut root = std::ptr::null_mut();
     loop {
         // SAFETY: the caller promises it; null begins a walk and ends it.
@@ -220,7 +251,7 @@ unsafe fn places_in(
                 break;
             }
             // SAFETY: a live priority.
-            if !unsafe { calls(step, applications) } {
+            if !unsafe { calls(step, &applications) } {
                 continue;
             }
             // SAFETY: as above.
@@ -229,7 +260,37 @@ unsafe fn places_in(
             let pattern = unsafe { text::borrow(pattern) }.to_owned();
             // SAFETY: as above.
             let priority = unsafe { sys::ast_get_extension_priority(step) };
-            found.push(Place { pattern, priority });
+            found.push(Place::Priority { pattern, priority });
+        }
+    }
+}
+
+/// # Safety
+///
+/// `context` is alive and locked, so its switches stay as they are.
+unsafe fn switches_in<'a>(
+    context: *mut sys::ast_context,
+    wanted: &[&'a dyn Registration],
+    found: &mut Vec<Place<'a>>,
+) {
+    // SAFETY: the caller promises it.
+    for index in 0..unsafe { sys::ast_context_switches_count(context) } {
+        // SAFETY: as above; the index is below the count.
+        let line = unsafe { sys::ast_context_switches_get(context, index) };
+        // SAFETY: a live line.
+        let name = unsafe { sys::ast_get_switch_name(line) };
+        // SAFETY: NUL-terminated or null, and stays.
+        let name = unsafe { text::borrow(name) }.to_bytes();
+        let of_this_name = wanted.iter().filter(|w| w.name().to_bytes().eq_ignore_ascii_case(name));
+        for registration in of_this_name {
+            let InDialplan::Switch(switch) = registration.in_dialplan() else { continue };
+            // SAFETY: a live line.
+            let varies = unsafe { sys::ast_get_switch_eval(line) } != 0;
+            // SAFETY: as above.
+            let data = unsafe { sys::ast_get_switch_data(line) };
+            // SAFETY: NUL-terminated or null; copied while the context is locked.
+            let data = unsafe { text::borrow(data) }.to_owned();
+            found.push(Place::Switch { switch, data: (!varies).then_some(data) });
         }
     }
 }

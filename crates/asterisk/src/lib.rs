@@ -2,8 +2,8 @@
 //!
 //! A module is a `cdylib` with one type that implements [`Module`], named in [`module!`]. What it
 //! adds to Asterisk are types too: an [`Application`](application::Application), a
-//! [`Function`](function::Function), a CLI [`Command`](cli::Command), an AMI
-//! [`Action`](manager::Action). `examples/hello.rs` has one of each.
+//! [`Function`](function::Function), a [`Switch`](switch::Switch), a CLI
+//! [`Command`](cli::Command), an AMI [`Action`](manager::Action). `examples/hello.rs` has one of each.
 //!
 //! ```no_run
 //! use asterisk::{LoadError, Module, Registry};
@@ -49,6 +49,7 @@ pub mod module;
 pub mod module_macro;
 pub mod sorcery;
 pub mod stasis;
+pub mod switch;
 pub mod system;
 pub mod thread;
 

@@ -1,8 +1,8 @@
 //! What a module has registered with Asterisk, and how each is taken back.
 //!
 //! Registered in the order that `Module::load` named them in; unregistered in reverse, but
-//! applications first ([`Held::close_and_unregister_all`] says why). The kinds
-//! (applications, functions, CLI commands, AMI actions) live in their own files and implement
+//! applications and switches first ([`Held::close_and_unregister_all`] says why). The kinds
+//! (applications, functions, switches, CLI commands, AMI actions) live in their own files and implement
 //! [`Registration`] here.
 
 use std::ffi::CStr;
@@ -19,6 +19,7 @@ use crate::function::{self, Function};
 use crate::gate::Gate;
 use crate::manager::{self, Action};
 use crate::module::Instance;
+use crate::switch::{self, Switch, Takes};
 
 /// How long an unload waits for who is on the way in or out.
 const IN_USE_WAIT: Duration = Duration::from_secs(1);
@@ -49,6 +50,11 @@ impl<M: Instance> Registry<M> {
         self.add(Box::new(function::Registered::<F>::new()))
     }
 
+    /// Adds a dialplan switch.
+    pub fn switch<S: Switch<Module = M>>(&mut self) -> &mut Self {
+        self.add(Box::new(switch::Registered::<S>::new()))
+    }
+
     /// Adds a CLI command.
     pub fn command<C: Command<Module = M>>(&mut self) -> &mut Self {
         self.add(Box::new(cli::Registered::<C>::new()))
@@ -71,16 +77,31 @@ pub(crate) trait Registration: Send {
     fn kind(&self) -> &'static str;
     /// The name it is registered by.
     fn name(&self) -> &'static CStr;
-    /// Whether Asterisk frees its own part of it on `unregister`, and finds it under the lock of
-    /// the dialplan.
-    fn in_dialplan(&self) -> bool {
-        false
+    /// Whether Asterisk finds it under the lock of the dialplan, and how a channel comes to it.
+    fn in_dialplan(&self) -> InDialplan<'_> {
+        InDialplan::No
     }
     /// Whether Asterisk took it.
     fn register(&mut self, module: *mut sys::ast_module) -> bool;
     /// Whether Asterisk has let go of it; `false` asks to try again in a moment. Called only
     /// after `register` returned true, until it returns true once.
     fn unregister(&mut self) -> bool;
+}
+
+/// How a channel comes to what is registered.
+pub(crate) enum InDialplan<'a> {
+    /// By another way than the dialplan's priorities.
+    No,
+    /// By a priority that has its name. Asterisk frees its own part of it on `unregister`.
+    Application,
+    /// By an extension that a context does not have itself.
+    Switch(&'a dyn Takes),
+}
+
+impl InDialplan<'_> {
+    fn is_there(&self) -> bool {
+        !matches!(self, Self::No)
+    }
 }
 
 /// Asterisk refused a registration, mostly because the name is taken.
@@ -123,27 +144,29 @@ impl Held {
     /// Asterisk looks a callback up, lets go of its locks, and only then counts itself as a
     /// user. Whoever is on that way when the callback is unregistered ends in freed memory. Of
     /// applications Asterisk frees the structure itself, and the way is long: `dialplan.rs`
-    /// finds a moment when nobody is on it. The others' structures are ours, and are freed, as
-    /// the file is unmapped, only [`GRACE`] later.
+    /// finds a moment when nobody is on it, nor on the short one to a switch. The others'
+    /// structures are ours, and are freed, as the file is unmapped, only [`GRACE`] later.
     pub(crate) fn close_and_unregister_all(&mut self, gate: &Gate) -> bool {
-        let applications: Vec<&CStr> = self
+        let wanted: Vec<&dyn Registration> = self
             .registered
             .iter()
-            .filter(|registration| registration.in_dialplan())
-            .map(|registration| registration.name())
+            .filter(|registration| registration.in_dialplan().is_there())
+            .map(|registration| &**registration)
             .collect();
-        let Some(contexts) = dialplan::lock_when_quiet(&applications) else { return false };
+        let Some(contexts) = dialplan::lock_when_quiet(&wanted) else { return false };
         if !gate.close() {
             return false;
         }
-        // Reverse order, but that applications go first, while the dialplan stands still.
-        let (applications, others) =
-            self.registered.drain(..).partition(|registration| registration.in_dialplan());
+        // Reverse order, but that these go first, while the dialplan stands still.
+        let (wanted, others) = self
+            .registered
+            .drain(..)
+            .partition(|registration| registration.in_dialplan().is_there());
         self.registered = others;
-        let mut applications: Vec<_> = applications;
-        while let Some(mut application) = applications.pop() {
-            application.unregister();
-            self.leaving.push(application);
+        let mut wanted: Vec<_> = wanted;
+        while let Some(mut registration) = wanted.pop() {
+            registration.unregister();
+            self.leaving.push(registration);
         }
         drop(contexts);
 

@@ -4,6 +4,8 @@
 //! The layout is that of `docs/consistency.md`. Pure, and knows nothing of copies: which of two
 //! records counts is [`Record::is_newer_than`]'s only decision; what follows is `task`'s.
 
+use std::time::Duration;
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -14,6 +16,10 @@ pub const ENVELOPE_MAGIC: [u8; 4] = *b"\0TD1";
 
 /// Longest name of a node, in bytes, that a record carries.
 pub const OWNER_MAX_BYTES: usize = 64;
+
+/// How long a value whose life has ended is remembered: a server that was away meanwhile may hold
+/// an older one, which must not count again.
+pub(crate) const TRAIL: Duration = Duration::from_secs(60 * 60);
 
 /// All that an envelope adds to a value, at most.
 pub(crate) const OVERHEAD_MAX_BYTES: usize = HEAD_BYTES + OWNER_MAX_BYTES + 1 + MAC_BYTES;
@@ -31,10 +37,39 @@ pub(crate) struct Version(pub(crate) u64);
 /// What a record says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
-    /// The value follows.
+    /// The value follows, and stays.
     Value,
+    /// The value follows. Its life ends [`TRAIL`] before the item's: what is left of the item
+    /// then is a tombstone.
+    Ending,
+    /// A counter follows (see `count`), and stays.
+    Count,
+    /// A counter follows, whose life ends as that of [`Kind::Ending`].
+    EndingCount,
     /// The name was deleted.
     Tombstone,
+}
+
+impl Kind {
+    /// Whether its life ends before that of the item.
+    pub(crate) fn ends(self) -> bool {
+        matches!(self, Self::Ending | Self::EndingCount)
+    }
+
+    /// Whether its value is a counter.
+    pub(crate) fn counts(self) -> bool {
+        matches!(self, Self::Count | Self::EndingCount)
+    }
+
+    fn letter(self) -> u8 {
+        match self {
+            Self::Value => b'V',
+            Self::Ending => b'E',
+            Self::Count => b'C',
+            Self::EndingCount => b'F',
+            Self::Tombstone => b'T',
+        }
+    }
 }
 
 /// An envelope that was opened and found good.
@@ -125,10 +160,7 @@ pub(crate) fn seal(
     let owner = &owner[..owner.len().min(OWNER_MAX_BYTES)];
     let mut data = Vec::with_capacity(OVERHEAD_MAX_BYTES + value.len());
     data.extend_from_slice(&ENVELOPE_MAGIC);
-    data.push(match kind {
-        Kind::Value => b'V',
-        Kind::Tombstone => b'T',
-    });
+    data.push(kind.letter());
     data.extend_from_slice(&version.0.to_be_bytes());
     data.push(owner.len() as u8);
     data.extend_from_slice(owner);
@@ -148,6 +180,9 @@ pub(crate) fn seal(
 fn parse(data: &[u8]) -> Option<(Kind, Version, usize, usize)> {
     let kind = match data.get(4)? {
         b'V' => Kind::Value,
+        b'E' => Kind::Ending,
+        b'C' => Kind::Count,
+        b'F' => Kind::EndingCount,
         b'T' => Kind::Tombstone,
         _ => return None,
     };
@@ -159,7 +194,7 @@ fn parse(data: &[u8]) -> Option<(Kind, Version, usize, usize)> {
     let fits = owner_len <= OWNER_MAX_BYTES
         && (mac_len == 0 || mac_len == MAC_BYTES)
         && value_at <= data.len()
-        && (kind == Kind::Value || value_at == data.len());
+        && (kind != Kind::Tombstone || value_at == data.len());
     fits.then_some((kind, Version(version), owner_end, value_at))
 }
 
@@ -197,6 +232,8 @@ mod tests {
     fn the_bytes_are_those_of_the_contract() {
         let data = seal(Kind::Value, Version(0x0102), b"A", b"@A/", &name(), None);
         assert_eq!(data, b"\0TD1V\0\0\0\0\0\0\x01\x02\x01A\x00@A/");
+        let data = seal(Kind::Ending, Version(0x0102), b"A", b"@A/", &name(), None);
+        assert_eq!(data, b"\0TD1E\0\0\0\0\0\0\x01\x02\x01A\x00@A/");
         let data = seal(Kind::Tombstone, Version(0x0102), b"A", b"", &name(), None);
         assert_eq!(data, b"\0TD1T\0\0\0\0\0\0\x01\x02\x01A\x00");
     }

@@ -15,6 +15,7 @@ mod batch;
 mod clock;
 mod config;
 mod connection;
+mod count;
 mod dump;
 mod envelope;
 pub mod epoch;

@@ -35,6 +35,8 @@ pub(crate) fn maintain(servers: &[Arc<Server>]) -> Vec<Event> {
             server.owe();
         }
         let (by_now, unsettled) = server.owed();
+        // A slow server misses every write of the dialplan; it is healed when it is quick again.
+        let unsettled = unsettled && (server.is_quick() || !server.is_up());
         let (replicated, complete_for) = (server.is_replicated(), upkeep.complete_for);
         let duty = Duty { owed: unsettled, replicated, complete_for };
         let probe = Probe::new(upkeep.watch.clone(), random_id(), duty);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
+use crate::count::{Writer, Writers};
 use crate::dump::{Dump, DumpEnd};
 use crate::epoch::EpochId;
 use crate::lane::{Lane, drive};
@@ -32,6 +33,7 @@ pub struct Store {
     clock: Arc<Clock>,
     /// Tells this node from others where it heals a server.
     pub(crate) node: EpochId,
+    writers: Arc<Writers>,
     wake: Wake,
 }
 
@@ -67,12 +69,17 @@ impl Store {
     pub fn new(config: &Config, previous: Option<&Self>, wake: Wake) -> Result<Self, ConfigError> {
         config.check()?;
         let clock = previous.map_or_else(Arc::default, |store| Arc::clone(&store.clock));
+        let node = random_id();
         let mut store = Self {
             sections: Vec::new(),
             prefixes: Vec::new(),
             servers: Vec::new(),
             clock,
-            node: random_id(),
+            node,
+            writers: previous.map_or_else(
+                || Arc::new(Writers::new(node.get())),
+                |store| Arc::clone(&store.writers),
+            ),
             wake,
         };
         let owner = &config.owner.as_bytes()[..config.owner.len().min(OWNER_MAX_BYTES)];
@@ -213,17 +220,39 @@ impl Store {
 
     /// Runs the ops, each where its name is placed; outcomes in the ops' order.
     fn carry(&self, ops: &[Op<'_>], pace: Pace) -> Vec<Outcome> {
-        self.work(ops.iter().map(|op| (op.name(), *op)), pace, |op, keeping| {
-            Task::new(op, keeping, &self.clock)
-        })
+        // Each that counts is a writer of its own for as long.
+        let mut writers = Vec::new();
+        let outcomes = self.work(ops.iter().map(|op| (op.name(), *op)), pace, |op, section| {
+            let task = Task::new(op, &section.keeping, &self.clock);
+            if section.keeping.copies == 1 || !matches!(op, Op::Increment { .. }) {
+                return task;
+            }
+            let end = match pace {
+                Pace::Brisk => Instant::now() + section.deadline,
+                Pace::Patient(end) => end,
+            };
+            match self.writers.take(end) {
+                Some(writer) => {
+                    let name = writer.name();
+                    writers.push(writer);
+                    task.counting_as(name)
+                }
+                None => task.given_up(),
+            }
+        });
+        if outcomes.contains(&Outcome::Unreachable) {
+            writers.iter().for_each(Writer::retire);
+        }
+        outcomes
     }
 
     /// Makes the copies of each of `names` the same, until `end`. Says of each whether all its
     /// copies answered, and are.
     pub(crate) fn mend(&self, names: &[Name], end: Instant) -> Vec<bool> {
         let jobs = names.iter().map(|name| (name, name));
-        let outcomes = self
-            .work(jobs, Pace::Patient(end), |name, keeping| Task::mend(name, keeping, &self.clock));
+        let outcomes = self.work(jobs, Pace::Patient(end), |name, section| {
+            Task::mend(name, &section.keeping, &self.clock)
+        });
         outcomes.into_iter().map(|outcome| outcome == Outcome::Done).collect()
     }
 
@@ -231,13 +260,13 @@ impl Store {
         &'s self,
         jobs: impl Iterator<Item = (&'s Name, J)>,
         pace: Pace,
-        task: impl Fn(J, &'s Keeping) -> Task<'s>,
+        mut task: impl FnMut(J, &'s Section) -> Task<'s>,
     ) -> Vec<Outcome> {
         let mut jobs: Vec<Job<'_>> = jobs
             .map(|(name, job)| {
                 let (section, [first, second]) = self.place(name);
                 let servers = [&*self.servers[first], &*self.servers[second]];
-                Job { task: task(job, &section.keeping), servers, limit: section.deadline }
+                Job { task: task(job, section), servers, limit: section.deadline }
             })
             .collect();
         if rounds::run(&mut jobs, pace, &self.clock) {

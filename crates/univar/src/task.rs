@@ -17,10 +17,12 @@ use std::time::Duration;
 
 use crate::batch::{Answer, Command, Guard, Reply, Verb};
 use crate::clock::Clock;
-use crate::envelope::{Kind, Record, Refusal, Version, seal};
+use crate::count::Entry;
+use crate::envelope::{Kind, Record, Refusal, TRAIL, Version, seal};
 use crate::{Invalid, Name, Op, Outcome, Secret, VALUE_MAX_BYTES, switch_off};
 
 mod decide;
+mod increment;
 
 /// Most copies of a name.
 pub(crate) const COPIES_MAX: usize = 2;
@@ -56,8 +58,11 @@ pub(crate) struct Task<'a> {
     stage: Stage,
     copies: [Copy; COPIES_MAX],
     round: u8,
-    /// What this task has written to the first copy, if the second one was not as expected.
-    mine: Option<Mine>,
+    /// The version of what this task has written to one copy, if the other was not as expected.
+    mine: Option<Version>,
+    /// Under which name it counts, and what it has counted.
+    writer: Option<u64>,
+    counted: Option<Counted>,
     /// Nobody wants the value: both copies shall be the same.
     only_mends: bool,
     /// Which copies held a record that was refused: forged, or without the proof.
@@ -127,13 +132,14 @@ struct Write {
     version: Version,
 }
 
-/// A write of this task's that stands at one copy at least.
+/// What a task has counted, or is about to.
 #[derive(Clone, Copy, Debug)]
-struct Mine {
-    version: Version,
-    /// The version that it was made from.
-    base: Option<Version>,
-    number: i64,
+struct Counted {
+    entry: Entry,
+    /// In the counter that began so.
+    from: Version,
+    /// The number that it made, once it stands at one copy.
+    number: Option<i64>,
 }
 
 impl<'a> Task<'a> {
@@ -146,6 +152,8 @@ impl<'a> Task<'a> {
             copies: Default::default(),
             round: 0,
             mine: None,
+            writer: None,
+            counted: None,
             only_mends: false,
             refused: [false; COPIES_MAX],
         };
@@ -167,6 +175,16 @@ impl<'a> Task<'a> {
     /// answered, and are.
     pub(crate) fn mend(name: &'a Name, keeping: &'a Keeping, clock: &Clock) -> Self {
         Self { only_mends: true, ..Self::new(Op::Get { name }, keeping, clock) }
+    }
+
+    /// The same, to count under this name. Needed with two copies.
+    pub(crate) fn counting_as(self, writer: u64) -> Self {
+        Self { writer: Some(writer), ..self }
+    }
+
+    /// The same, over before it began.
+    pub(crate) fn given_up(self) -> Self {
+        Self { stage: Stage::Over(Outcome::Unreachable), ..self }
     }
 
     pub(crate) fn name(&self) -> &'a Name {
@@ -219,7 +237,7 @@ impl<'a> Task<'a> {
             Stage::Look if self.reads_bare() => (Some(Verb::Read), None),
             Stage::Look => (Some(Verb::Look), None),
             Stage::Blind { write, .. } => {
-                (self.keeping.has_envelopes().then_some(Verb::Read), Some(write.verb(Guard::Free)))
+                (self.keeping.has_envelopes().then_some(Verb::Look), Some(write.verb(Guard::Free)))
             }
             Stage::Mend { write, guards, .. } => (None, guards[at].map(|guard| write.verb(guard))),
             Stage::InTurn { at: turn, write, guards, .. } => {
@@ -323,8 +341,29 @@ impl<'a> Task<'a> {
         if !self.keeping.has_envelopes() {
             return Write { data: Some(value.to_vec()), ttl, version: Version::default() };
         }
+        self.payload(clock, seen, false, value, ttl)
+    }
+
+    /// A write of a value or of a counter.
+    fn payload(
+        &self,
+        clock: &Clock,
+        seen: Option<Version>,
+        counts: bool,
+        payload: &[u8],
+        ttl: Option<Duration>,
+    ) -> Write {
         let version = clock.after(seen);
-        Write { data: Some(self.seal(Kind::Value, version, value)), ttl, version }
+        // A single copy can miss nothing, and needs no trail.
+        let trail = if self.keeping.copies > 1 { TRAIL } else { Duration::ZERO };
+        let kind = match (counts, ttl.filter(|_| trail > Duration::ZERO)) {
+            (false, None) => Kind::Value,
+            (false, Some(_)) => Kind::Ending,
+            (true, None) => Kind::Count,
+            (true, Some(_)) => Kind::EndingCount,
+        };
+        let ttl = ttl.map(|ttl| ttl.saturating_add(trail));
+        Write { data: Some(self.seal(kind, version, payload)), ttl, version }
     }
 
     fn tombstone(&self, clock: &Clock, seen: Option<Version>) -> Write {
@@ -414,9 +453,10 @@ impl<'a> Task<'a> {
             Some(Reply::TooLarge) => return Stage::Over(Outcome::Invalid(Invalid::Refused)),
             Some(Reply::Conflict) => return self.again(Stage::Look),
             Some(_) => {
-                let number = if let Outcome::Number(number) = answer { number } else { 0 };
-                let base = self.newest().and_then(|at| self.copies[at].seen.as_ref()?.version());
-                self.mine = Some(Mine { version: write.version, base, number });
+                self.mine = Some(write.version);
+                if let (Some(counted), Outcome::Number(number)) = (&mut self.counted, &answer) {
+                    counted.number.get_or_insert(*number);
+                }
             }
             None => {}
         }
@@ -425,16 +465,15 @@ impl<'a> Task<'a> {
             (0..self.keeping.copies).find(|&at| guards[at].is_some() && !self.copies[at].silent);
         match next {
             Some(at) => Stage::InTurn { at, write, guards, answer },
-            None if self.mine.is_some_and(|mine| mine.version == write.version) => {
-                Stage::Over(answer)
-            }
+            None if self.mine == Some(write.version) => Stage::Over(answer),
             None => Stage::Over(Outcome::Unreachable),
         }
     }
 
     /// The copy with the record that counts.
     fn newest(&self) -> Option<usize> {
-        let mut newest: Option<(usize, &Found)> = None;
+        let mut newest: Option<(&Seen, &Found)> = None;
+        let mut counts_at = None;
         for (at, copy) in self.copies[..self.keeping.copies].iter().enumerate() {
             let Some(seen) = &copy.seen else { continue };
             let counts = match (newest, &seen.found) {
@@ -443,14 +482,18 @@ impl<'a> Task<'a> {
                 // Of two bare ones, the first copy's: other clients know no second.
                 (Some((_, Found::Bare(_))), _) => false,
                 (_, Found::Bare(_)) => true,
-                (Some((_, Found::Record(one))), Found::Record(other)) => other.is_newer_than(one),
+                (Some((one, Found::Record(first))), Found::Record(other)) => {
+                    other.is_newer_than(first)
+                        || other.as_bytes() == first.as_bytes() && seen.ends_before(one)
+                }
                 (Some(_), _) => true,
             };
             if counts {
-                newest = Some((at, &seen.found));
+                newest = Some((seen, &seen.found));
+                counts_at = Some(at);
             }
         }
-        newest.map(|(at, _)| at)
+        counts_at
     }
 
     /// Whether the name is certainly not there: no copy has it, and one that has lost nothing says
@@ -471,17 +514,26 @@ impl Seen {
         }
     }
 
+    /// Whether it says that there is no value: it was deleted, or its life is over.
     fn is_tombstone(&self) -> bool {
-        matches!(&self.found, Found::Record(record) if record.kind == Kind::Tombstone)
+        let Found::Record(record) = &self.found else { return false };
+        let is_over = || self.left_s.is_some_and(|left_s| left_s <= TRAIL.as_secs());
+        record.kind == Kind::Tombstone || record.kind.ends() && is_over()
     }
 
-    /// The value, if there is one.
+    /// The value, or the bytes of the counter, if there is one.
     fn value(&self) -> Option<&[u8]> {
         match &self.found {
-            Found::Record(record) if record.kind == Kind::Value => Some(record.value()),
+            Found::Record(record) if !self.is_tombstone() => Some(record.value()),
             Found::Bare(value) => Some(value),
             _ => None,
         }
+    }
+
+    /// Of two copies of one record the one that ends first counts: a life may have been begun anew
+    /// by a server that carried out late what it had accepted.
+    fn ends_before(&self, other: &Self) -> bool {
+        self.left_s.unwrap_or(u64::MAX) < other.left_s.unwrap_or(u64::MAX)
     }
 
     /// What a guarded write to this copy must find there still.
@@ -492,9 +544,13 @@ impl Seen {
         }
     }
 
-    /// What is left of its life.
+    /// What is left of its life; `None` is for ever.
     fn left(&self) -> Option<Duration> {
-        self.left_s.map(Duration::from_secs)
+        let left = Duration::from_secs(self.left_s?);
+        match &self.found {
+            Found::Record(record) if record.kind.ends() => Some(left.saturating_sub(TRAIL)),
+            _ => Some(left),
+        }
     }
 }
 

@@ -12,6 +12,10 @@ pub const APPLICATION_BYTES: usize = 8191;
 /// an argument. So a value of this length or more may have a cut piece in it.
 pub const SUBSTITUTION_BYTES: usize = 4095;
 
+/// The most bytes of a function's argument that is certainly whole: its name and its parentheses
+/// share the `${...}` with it.
+pub const FUNCTION_BYTES: usize = SUBSTITUTION_BYTES - 16;
+
 /// What is wrong with an argument.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -28,6 +32,12 @@ pub enum ArgumentError {
          done. Use a shorter value"
     )]
     ValueMayBeCut,
+    /// A function's argument that may have been cut.
+    #[error(
+        "the argument has more than {FUNCTION_BYTES} bytes, where Asterisk may have cut it; nothing was \
+         done. Use a shorter value"
+    )]
+    FunctionMayBeCut,
     /// There is no `=`.
     #[error("'=' is missing; write {0}")]
     NoEquals(&'static str),
@@ -42,6 +52,20 @@ pub enum ArgumentError {
     /// The time to live is no number of seconds.
     #[error("the time to live must be a whole number of seconds, 1 or more")]
     BadTtl,
+    /// As above, behind a value.
+    #[error(
+        "the time to live must be a whole number of seconds, 1 or more; a value with commas in it stands \
+         in double quotes"
+    )]
+    BadTtlOrCommas,
+    /// The life of a variable that is there already is no number of seconds, and not -1.
+    #[error(
+        "the time to live must be a whole number of seconds, 1 or more, or -1 for one that lives for ever"
+    )]
+    BadLife,
+    /// A counter's step is no whole number.
+    #[error("the number to count by must be a whole number")]
+    BadStep,
 }
 
 /// `SetUniVar`'s argument: all after the first `=` is the value.
@@ -141,6 +165,126 @@ pub fn ttl(text: Option<&[u8]>) -> Result<Option<std::time::Duration>, ArgumentE
     }
 }
 
+/// The life of a variable that is there, as `UNIVAR_TTL()` reads and writes it: `-1` is "for ever".
+///
+/// Nothing else is: not 0, not the empty string. Else a sum that went wrong, or the empty answer of a
+/// cache that was not there, would make a variable immortal.
+///
+/// # Errors
+///
+/// [`ArgumentError::BadLife`].
+pub fn life(text: &[u8]) -> Result<Option<std::time::Duration>, ArgumentError> {
+    match text.trim_ascii() {
+        b"-1" => Ok(None),
+        b"" => Err(ArgumentError::BadLife),
+        text => ttl(Some(text)).map_err(|_| ArgumentError::BadLife),
+    }
+}
+
+/// What `UNIVAR_ADD()` is to do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Add {
+    /// The universal variable, not checked yet.
+    pub name: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
+    /// How long it lives; `None` is for ever.
+    pub ttl: Option<std::time::Duration>,
+}
+
+/// `UNIVAR_ADD`'s argument: `name,value[,ttl]`, taken apart as Asterisk's own functions do.
+///
+/// # Errors
+///
+/// [`ArgumentError`].
+///
+/// ```
+/// let add = universal::arguments::add(br#"lock,"a,b",30"#).expect("it is well-formed");
+/// assert_eq!(add.value, b"a,b");
+/// ```
+pub fn add(data: &[u8]) -> Result<Add, ArgumentError> {
+    let mut parts = separate(data)?.into_iter();
+    let name = parts.next().unwrap_or_default().trim_ascii().to_vec();
+    let value = parts.next().ok_or(ArgumentError::Missing("UNIVAR_ADD(name,value[,ttl])"))?;
+    let ttl = parts.next().unwrap_or_default();
+    let ttl = ttl_of(&ttl).map_err(|_| ArgumentError::BadTtlOrCommas)?;
+    Ok(Add { name, value, ttl })
+}
+
+/// What `UNIVAR_INC()` is to do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Increment {
+    /// The universal variable, not checked yet.
+    pub name: Vec<u8>,
+    /// How much to add.
+    pub by: i64,
+    /// How long a counter lives that begins with this; `None` is for ever.
+    pub ttl: Option<std::time::Duration>,
+}
+
+/// `UNIVAR_INC`'s argument: `name[,by[,ttl]]`.
+///
+/// # Errors
+///
+/// [`ArgumentError`].
+pub fn increment(data: &[u8]) -> Result<Increment, ArgumentError> {
+    let mut parts = separate(data)?.into_iter();
+    let name = parts.next().unwrap_or_default().trim_ascii().to_vec();
+    let by = match parts.next().unwrap_or_default().trim_ascii() {
+        b"" => 1,
+        by => {
+            let by = str::from_utf8(by).ok().and_then(|by| by.parse().ok());
+            by.ok_or(ArgumentError::BadStep)?
+        }
+    };
+    let ttl = ttl_of(&parts.next().unwrap_or_default())?;
+    Ok(Increment { name, by, ttl })
+}
+
+fn ttl_of(text: &[u8]) -> Result<Option<std::time::Duration>, ArgumentError> {
+    ttl(Some(text.trim_ascii()))
+}
+
+/// A function's argument in at most three parts, by the rules of Asterisk's own
+/// (`__ast_app_separate_args`, main/app.c): a comma between double quotes, in parentheses or in
+/// brackets separates nothing; quotes are taken away, and a backslash keeps what follows it as it
+/// is. The last part has all that is left, as it is.
+fn separate(data: &[u8]) -> Result<Vec<Vec<u8>>, ArgumentError> {
+    const MOST: usize = 3;
+    if data.len() > FUNCTION_BYTES {
+        return Err(ArgumentError::FunctionMayBeCut);
+    }
+    let mut parts = vec![Vec::new()];
+    let (mut parentheses, mut brackets, mut quoted) = (0_usize, 0_usize, false);
+    let mut bytes = data.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => {
+                quoted = !quoted;
+                continue;
+            }
+            b'\\' => {
+                parts.last_mut().into_iter().for_each(|part| part.extend(bytes.next()));
+                continue;
+            }
+            b'(' => parentheses += 1,
+            b')' => parentheses = parentheses.saturating_sub(1),
+            b'[' => brackets += 1,
+            b']' => brackets = brackets.saturating_sub(1),
+            b',' if !quoted && parentheses == 0 && brackets == 0 => {
+                parts.push(Vec::new());
+                if parts.len() == MOST {
+                    parts.last_mut().into_iter().for_each(|part| part.extend(bytes.by_ref()));
+                }
+                continue;
+            }
+            _ => {}
+        }
+        parts.last_mut().into_iter().for_each(|part| part.push(byte));
+    }
+    Ok(parts)
+}
+
 fn whole(data: &[u8]) -> Result<(), ArgumentError> {
     if data.len() >= APPLICATION_BYTES { Err(ArgumentError::MayBeCut) } else { Ok(()) }
 }
@@ -204,6 +348,51 @@ mod tests {
         assert_eq!(fetches(b"__X=y"), [Ok(Fetch { variable: b"__X", name: b"y" })]);
         assert_eq!(fetches(b"__=y"), [Err(ArgumentError::BadVariable)]);
         assert_eq!(fetches(b"SHELL(x)=y"), [Err(ArgumentError::BadVariable)]);
+    }
+
+    #[test]
+    fn a_lock_is_taken_apart_as_asterisk_does() {
+        let seconds = |n| Some(std::time::Duration::from_secs(n));
+        for (text, value, ttl) in [
+            (&b"n,v"[..], &b"v"[..], None),
+            (b" n ,v,30", b"v", seconds(30)),
+            (b"n,", b"", None),
+            (b"n,,5", b"", seconds(5)),
+            (br#"n,"a,b",5"#, b"a,b", seconds(5)),
+            (br"n,a\,b\\,5", br"a,b\", seconds(5)),
+            (b"n,f(a,b)[c,d]", b"f(a,b)[c,d]", None),
+            (b"n, v ", b" v ", None),
+        ] {
+            let wanted = Add { name: b"n".into(), value: value.into(), ttl };
+            assert_eq!(add(text), Ok(wanted), "{}", text.escape_ascii());
+        }
+        assert!(matches!(add(b"n"), Err(ArgumentError::Missing(_))));
+        assert_eq!(add(b"n,a,b"), Err(ArgumentError::BadTtlOrCommas));
+        assert_eq!(add(b"n,a,5,6"), Err(ArgumentError::BadTtlOrCommas));
+        let long = [&b"n,"[..], &vec![b'x'; FUNCTION_BYTES - 1]].concat();
+        assert_eq!(add(&long), Err(ArgumentError::FunctionMayBeCut));
+        assert!(add(&long[..FUNCTION_BYTES]).is_ok());
+    }
+
+    #[test]
+    fn a_counter_counts_by_one_unless_it_is_told_otherwise() {
+        let counted = |text: &[u8]| increment(text).map(|i| (i.by, i.ttl.map(|ttl| ttl.as_secs())));
+        assert_eq!(counted(b"n"), Ok((1, None)));
+        assert_eq!(counted(b"n,-5"), Ok((-5, None)));
+        assert_eq!(counted(b"n,,60"), Ok((1, Some(60))));
+        assert_eq!(counted(b"n,2,60"), Ok((2, Some(60))));
+        assert_eq!(counted(b"n,much"), Err(ArgumentError::BadStep));
+        assert_eq!(counted(b"n,1.5"), Err(ArgumentError::BadStep));
+        assert_eq!(counted(b"n,1,soon"), Err(ArgumentError::BadTtl));
+    }
+
+    #[test]
+    fn only_minus_one_is_for_ever_where_a_life_is_changed() {
+        assert_eq!(life(b"-1"), Ok(None));
+        assert_eq!(life(b"30"), Ok(Some(std::time::Duration::from_secs(30))));
+        for bad in [&b""[..], b"0", b"-2", b"1.5", b"never"] {
+            assert_eq!(life(bad), Err(ArgumentError::BadLife));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! - [`settings`]: `universal.conf`, from the lines that Asterisk's config API read to checked
 //!   settings, or to problems that name file, section and line;
 //! - [`arguments`]: the arguments of the applications and functions;
+//! - [`pattern`]: the patterns of a switch;
 //! - [`Status`]: what `UNIVARSTATUS` says;
 //! - [`Template`]: the dial string of `dial=` and `LOCATE()`;
 //! - [`header`]: values in AMI headers.
@@ -12,6 +13,7 @@
 
 pub mod arguments;
 pub mod header;
+pub mod pattern;
 pub mod settings;
 mod status;
 mod template;

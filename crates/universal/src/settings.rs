@@ -3,11 +3,11 @@
 //! Every mistake is reported, not only the first, and each names its file, section and line. A file
 //! with a mistake in it is not used at all: half of a configuration is worse than the old one.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, ffi::CString, fmt, time::Duration};
 
 use univar::{Address, AddressError, OWNER_MAX_BYTES, Secret};
 
-use crate::{Template, TemplateError};
+use crate::{Template, TemplateError, pattern};
 
 /// Where every other section inherits from.
 pub const GENERAL: &str = "general";
@@ -16,6 +16,8 @@ const DEFAULT_DEADLINE: Duration = Duration::from_millis(50);
 const DEADLINE_MS: std::ops::RangeInclusive<u64> = 1..=10_000;
 const DEFAULT_LEASE: Duration = Duration::from_secs(60);
 const LEASE_SECONDS: std::ops::RangeInclusive<u64> = 5..=86_400;
+const DEFAULT_RING: Duration = Duration::from_secs(20);
+const RING_SECONDS: std::ops::RangeInclusive<u64> = 1..=3600;
 const DEFAULT_PREFIX: &str = "PEER_";
 /// The cache server where none is named: one on the same machine, as `tandem cache` is.
 pub const DEFAULT_SERVER: &str = "127.0.0.1:11211";
@@ -89,6 +91,17 @@ pub struct Section {
     pub prefixes: Vec<String>,
     /// `dial`: how a peer found under one of `prefixes` is called.
     pub dial: Option<Template>,
+    /// `match` and `ring`: what `switch => Universal/<section>` is for.
+    pub switch: Option<Switch>,
+}
+
+/// How a section serves the dialplan as a switch.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Switch {
+    /// `match`: the extensions that it takes, as they are written in extensions.conf.
+    pub patterns: Vec<CString>,
+    /// `ring`: how long a phone rings.
+    pub ring: Duration,
 }
 
 /// How the peers registered on this server are published.
@@ -146,7 +159,7 @@ pub struct Problem {
 pub enum ProblemKind {
     /// No such option.
     #[error(
-        "unknown option '{0}'; known are servers, copies, secret, owner, deadline, prefix, identity, lease, drivers, prefixes and dial"
+        "unknown option '{0}'; known are servers, copies, secret, owner, deadline, prefix, identity, lease, drivers, prefixes, dial, match and ring"
     )]
     UnknownOption(String),
     /// A section that stands in the file twice.
@@ -234,6 +247,20 @@ pub enum ProblemKind {
     /// A dial template that nothing uses.
     #[error("'dial' is for a section with prefixes=: what LOCATE() looks under")]
     DialWithoutPrefixes,
+    /// A switch that knows nobody, or cannot call whom it knows.
+    #[error("'match' is for a section with prefixes= and dial=: where to look, and how to call")]
+    MatchWithoutDial,
+    /// An option of a switch that is none.
+    #[error("'ring' is for a section with match=: how long a phone that its switch calls rings")]
+    RingWithoutMatch,
+    /// A pattern that cannot be one.
+    #[error("'{pattern}' is no pattern for extensions: {reason}")]
+    BadPattern {
+        /// What was written.
+        pattern: String,
+        /// What is wrong with it.
+        reason: pattern::PatternError,
+    },
     /// Bytes that are no text.
     #[error("'{0}' is not UTF-8; save the file as UTF-8")]
     NotUtf8(String),
@@ -289,9 +316,9 @@ struct Options<'a> {
     lines: BTreeMap<&'a str, &'a RawLine>,
 }
 
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 13] = [
     "servers", "copies", "secret", "owner", "deadline", "prefix", "identity", "lease", "drivers",
-    "prefixes", "dial",
+    "prefixes", "dial", "match", "ring",
 ];
 
 impl<'a> Options<'a> {
@@ -365,7 +392,32 @@ fn section(
         publish: publish(options, lease, problems),
         prefixes: words(options, "prefixes"),
         dial,
+        switch: switch(options, problems),
     }
+}
+
+fn switch(options: &Options<'_>, problems: &mut Vec<Problem>) -> Option<Switch> {
+    let ring = number(options, "ring", RING_SECONDS, "seconds", problems);
+    if options.get("match").is_none() {
+        if options.get("ring").is_some() {
+            problems.push(options.problem("ring", ProblemKind::RingWithoutMatch));
+        }
+        return None;
+    }
+    if options.get("prefixes").is_none() || options.get("dial").is_none() {
+        problems.push(options.problem("match", ProblemKind::MatchWithoutDial));
+    }
+    let mut patterns = Vec::new();
+    for word in words(options, "match") {
+        match pattern::check(&word) {
+            Ok(checked) => patterns.push(checked),
+            Err(reason) => {
+                let kind = ProblemKind::BadPattern { pattern: word, reason };
+                problems.push(options.problem("match", kind));
+            }
+        }
+    }
+    Some(Switch { patterns, ring: ring.map_or(DEFAULT_RING, Duration::from_secs) })
 }
 
 fn number(

@@ -22,6 +22,8 @@ use crate::{
 
 /// The most lines that `univar show` prints.
 const SHOW_LIMIT: usize = 500;
+/// The most names that are looked at for that: with two copies a deleted one is kept for a day.
+const LIST_LIMIT: usize = 10 * SHOW_LIMIT;
 /// The most names that tab completion offers.
 const COMPLETE_LIMIT: usize = 100;
 /// How long tab completion may wait for the names.
@@ -142,9 +144,9 @@ impl Command for Show {
         }
         let prefix = args.get(0).unwrap_or_default().to_bytes();
         let current = module.shared.current();
-        let found = current.store.names(prefix, SHOW_LIMIT, LIST_DEADLINE);
-        list(&current, &found.names, out);
-        if found.truncated {
+        let found = current.store.names(prefix, LIST_LIMIT, LIST_DEADLINE);
+        let is_all = list(&current, &found.names, out);
+        if found.truncated || !is_all {
             let _ = writeln!(out, "There are more; give a longer PREFIX");
         }
         for server in found.unlisted {
@@ -155,19 +157,36 @@ impl Command for Show {
     }
 }
 
-fn list(current: &Current, names: &[Name], out: &mut Output) {
-    let ops: Vec<_> = names.iter().map(|name| Op::Get { name }).collect();
-    let mut count = 0;
-    for (name, outcome) in names.iter().zip(current.store.run_within(&ops, LIST_DEADLINE)) {
-        // One that went away since the names were listed is not shown.
-        if let Ok(Answer::Value(value)) = Answer::from_read(outcome) {
-            out.untrusted(format!("{:<40} ", name.to_string()).as_bytes());
-            out.untrusted(&value);
-            let _ = writeln!(out);
-            count += 1;
+/// Prints those that are there, at most [`SHOW_LIMIT`], and says whether that was all.
+fn list(current: &Current, names: &[Name], out: &mut Output) -> bool {
+    let (mut shown, mut unread, mut is_all) = (0, 0, true);
+    for names in names.chunks(SHOW_LIMIT) {
+        let ops: Vec<_> = names.iter().map(|name| Op::Get { name }).collect();
+        for (name, outcome) in names.iter().zip(current.store.run_within(&ops, LIST_DEADLINE)) {
+            match Answer::from_read(outcome) {
+                // One that was deleted, or whose time is over.
+                Ok(Answer::Missing) => {}
+                Ok(Answer::Value(_)) if shown == SHOW_LIMIT => is_all = false,
+                Ok(Answer::Value(value)) => {
+                    out.untrusted(format!("{:<40} ", name.to_string()).as_bytes());
+                    out.untrusted(&value);
+                    let _ = writeln!(out);
+                    shown += 1;
+                }
+                Ok(Answer::Unreachable) | Err(_) => unread += 1,
+            }
+        }
+        // Cache servers that do not answer would take the deadline again and again.
+        if !is_all || unread > 0 {
+            is_all &= names.len() < SHOW_LIMIT;
+            break;
         }
     }
-    let _ = writeln!(out, "{count} universal variable(s)");
+    let _ = writeln!(out, "{shown} universal variable(s)");
+    if unread > 0 {
+        let _ = writeln!(out, "{unread} more could not be read; see universal show servers");
+    }
+    is_all
 }
 
 struct ShowStatus;
@@ -210,6 +229,16 @@ impl Command for ShowStatus {
             if !section.prefixes.is_empty() {
                 let _ = writeln!(out, "    locates under {}", section.prefixes.join(" "));
             }
+            if let Some(switch) = &section.switch {
+                let patterns: Vec<_> =
+                    switch.patterns.iter().map(|p| p.to_string_lossy()).collect();
+                let (name, ring) = (&section.name, switch.ring.as_secs());
+                let patterns = patterns.join(" ");
+                let _ = writeln!(
+                    out,
+                    "    switch => Universal/{name} takes {patterns}, rings {ring} s"
+                );
+            }
         }
         let counts = count_states(module);
         let _ = writeln!(
@@ -245,10 +274,12 @@ impl Command for ShowServers {
     const SUMMARY: &'static CStr = c"Show the cache servers";
     const USAGE: &'static CStr = c"Usage: universal show servers\n\
         \x20      Shows each cache server: its address, how it is and for how long, open\n\
-        \x20      connections, reads, writes, errors and the last error.\n\
-        \x20      ready: its misses count. healing: it is new or has lost its content and\n\
-        \x20      is being filled. lost: the same, not begun. down: it does not answer.\n\
-        \x20      unresolved: its host name has no address yet.\n";
+        \x20      connections, reads, writes, errors, records refused for want of a proof\n\
+        \x20      (secret=) and the last error.\n\
+        \x20      ready: its misses count. healing: it is new, or may have lost content,\n\
+        \x20      and is being filled. lost: the same, not begun. slow: it answers too\n\
+        \x20      late for a channel to wait. down: it does not answer. unresolved: its\n\
+        \x20      host name has no address yet.\n";
 
     fn run(module: &AppUniversal, args: Args<'_>, out: &mut Output) -> Outcome {
         if !args.is_empty() {
@@ -256,14 +287,14 @@ impl Command for ShowServers {
         }
         let _ = writeln!(
             out,
-            "{:<28} {:<24} {:<10} {:>8} {:>5} {:>10} {:>10} {:>7}  Last error",
-            "Server", "Address", "State", "Since", "Conns", "Reads", "Writes", "Errors"
+            "{:<28} {:<24} {:<10} {:>8} {:>5} {:>10} {:>10} {:>7} {:>7}  Last error",
+            "Server", "Address", "State", "Since", "Conns", "Reads", "Writes", "Errors", "Refused"
         );
         for server in module.shared.current().store.servers() {
             let address = server.address.map_or_else(|| "-".into(), |address| address.to_string());
             let _ = writeln!(
                 out,
-                "{:<28} {:<24} {:<10} {:>7}s {:>5} {:>10} {:>10} {:>7}  {}",
+                "{:<28} {:<24} {:<10} {:>7}s {:>5} {:>10} {:>10} {:>7} {:>7}  {}",
                 server.name,
                 address,
                 server.state,
@@ -272,6 +303,7 @@ impl Command for ShowServers {
                 server.gets,
                 server.sets,
                 server.errors,
+                server.refused,
                 server.last_error.as_deref().unwrap_or("-")
             );
         }
@@ -399,8 +431,14 @@ fn names(module: &AppUniversal, args: Args<'_>, word: &CStr) -> Vec<CString> {
     }
     let current = module.shared.current();
     let found = current.store.names(word.to_bytes(), COMPLETE_LIMIT, COMPLETE_DEADLINE);
-    let names: Vec<_> =
-        found.names.into_iter().filter_map(|name| CString::new(name.as_bytes()).ok()).collect();
+    let ops: Vec<_> = found.names.iter().map(|name| Op::Get { name }).collect();
+    let is_there = current.store.run_within(&ops, COMPLETE_DEADLINE).into_iter();
+    let names: Vec<_> = found
+        .names
+        .iter()
+        .zip(is_there.map(|outcome| !matches!(outcome, univar::Outcome::Missing)))
+        .filter_map(|(name, is_there)| CString::new(name.as_bytes()).ok().filter(|_| is_there))
+        .collect();
     *last =
         Some(Completion { word: word.to_bytes().into(), at: Instant::now(), names: names.clone() });
     names

@@ -34,7 +34,7 @@ pub(crate) fn load() -> Result<Shared, Error> {
     let bell = Arc::new(Bell::default());
     let registrar = Registrar::new(rules(&settings));
     let store = store(&settings, None, &bell)?;
-    Ok(Shared::new(Current { settings, store }, registrar, bell))
+    Ok(Shared::new(Current { settings: Arc::new(settings), store }, registrar, bell))
 }
 
 /// Reads it again. With a mistake in it, the old settings stay.
@@ -42,7 +42,8 @@ pub(crate) fn reload(shared: &Shared) -> Result<(), Error> {
     let settings = read()?;
     let old = shared.current();
     let store = store(&settings, Some(&old.store), &shared.bell)?;
-    shared.replace(Instant::now(), rules(&settings), Current { settings, store });
+    let rules = rules(&settings);
+    shared.replace(Instant::now(), rules, Current { settings: Arc::new(settings), store });
     shared.bell.servers();
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `UNIVAR()`, `UNIVAR_EXISTS()` and `LOCATE()`.
+//! `UNIVAR()` and its kin, and `LOCATE()`.
 
 use std::ffi::CStr;
 
@@ -6,17 +6,23 @@ use asterisk::{
     Channel, Registry,
     function::{Access, Function, FunctionError, Value},
 };
-use univar::{Name, Op};
 use universal::{Status, Template, arguments};
 
 use crate::{
     AppUniversal,
+    locate::locate,
     requests::{self, Answer, Refusal},
     shared::Current,
 };
 
 pub(crate) fn register(registry: &mut Registry<AppUniversal>) {
-    registry.function::<UniVar>().function::<UniVarExists>().function::<Locate>();
+    registry
+        .function::<UniVar>()
+        .function::<UniVarExists>()
+        .function::<UniVarTtl>()
+        .function::<UniVarAdd>()
+        .function::<UniVarInc>()
+        .function::<Locate>();
 }
 
 struct UniVar;
@@ -81,6 +87,97 @@ impl Function for UniVarExists {
     }
 }
 
+struct UniVarTtl;
+
+impl Function for UniVarTtl {
+    type Module = AppUniversal;
+    const NAME: &'static CStr = c"UNIVAR_TTL";
+    const ACCESS: Access = Access::ReadWrite;
+
+    fn read(
+        module: &AppUniversal,
+        channel: Option<&mut Channel<'_>>,
+        args: &CStr,
+        value: &mut Value<'_>,
+    ) -> Result<(), FunctionError> {
+        let life = requests::life(&module.shared.current(), args.to_bytes().trim_ascii());
+        finish(channel, life, |life| match life {
+            Some(Some(left)) => set_number(value, left.as_secs()),
+            Some(None) => set_number(value, -1),
+            None => Ok(()),
+        })
+    }
+
+    fn write(
+        module: &AppUniversal,
+        channel: Option<&mut Channel<'_>>,
+        args: &CStr,
+        value: &CStr,
+    ) -> Result<(), FunctionError> {
+        let touch = || {
+            let life = arguments::life(value.to_bytes())?;
+            requests::touch(&module.shared.current(), args.to_bytes().trim_ascii(), life)
+        };
+        finish(channel, touch().map(|status| (status, ())), Ok)
+    }
+}
+
+struct UniVarAdd;
+
+impl Function for UniVarAdd {
+    type Module = AppUniversal;
+    const NAME: &'static CStr = c"UNIVAR_ADD";
+    const ACCESS: Access = Access::Read;
+    // Reading it writes.
+    const DANGEROUS: Option<Access> = Some(Access::Read);
+
+    fn read(
+        module: &AppUniversal,
+        channel: Option<&mut Channel<'_>>,
+        args: &CStr,
+        value: &mut Value<'_>,
+    ) -> Result<(), FunctionError> {
+        let add = || {
+            let add = arguments::add(args.to_bytes())?;
+            requests::add(&module.shared.current(), &add.name, &add.value, add.ttl)
+        };
+        finish(channel, add(), |added| match added {
+            Some(won) => set_number(value, u8::from(won)),
+            None => Ok(()),
+        })
+    }
+}
+
+struct UniVarInc;
+
+impl Function for UniVarInc {
+    type Module = AppUniversal;
+    const NAME: &'static CStr = c"UNIVAR_INC";
+    const ACCESS: Access = Access::Read;
+    // Reading it writes.
+    const DANGEROUS: Option<Access> = Some(Access::Read);
+
+    fn read(
+        module: &AppUniversal,
+        channel: Option<&mut Channel<'_>>,
+        args: &CStr,
+        value: &mut Value<'_>,
+    ) -> Result<(), FunctionError> {
+        let count = || {
+            let count = arguments::increment(args.to_bytes())?;
+            requests::increment(&module.shared.current(), &count.name, count.by, count.ttl)
+        };
+        finish(channel, count(), |number| match number {
+            Some(number) => set_number(value, number),
+            None => Ok(()),
+        })
+    }
+}
+
+fn set_number(value: &mut Value<'_>, number: impl ToString) -> Result<(), FunctionError> {
+    Ok(value.set(number.to_string().as_bytes())?)
+}
+
 struct Locate;
 
 impl Function for Locate {
@@ -95,13 +192,13 @@ impl Function for Locate {
         value: &mut Value<'_>,
     ) -> Result<(), FunctionError> {
         let (peer, template) = arguments::name_and_rest(args.to_bytes());
-        let located = locate(&module.shared.current(), peer, template);
+        let located = dial_strings(&module.shared.current(), peer, template);
         finish(channel, located, |dial| value.set(&dial).map_err(FunctionError::from))
     }
 }
 
 /// Dial strings for all servers that have the peer, with `&` between them.
-fn locate(
+fn dial_strings(
     current: &Current,
     peer: &[u8],
     template: Option<&[u8]>,
@@ -110,48 +207,10 @@ fn locate(
         .filter(|template| !template.is_empty())
         .map(|template| Template::parse(&String::from_utf8_lossy(template)))
         .transpose()?;
-    let mut places = Vec::new();
-    for section in current.settings.sections.iter().filter(|s| !s.prefixes.is_empty()) {
-        let template = given.as_ref().or(section.dial.as_ref()).ok_or(Refusal::NoTemplate)?;
-        for prefix in &section.prefixes {
-            places.push((Name::new([prefix.as_bytes(), peer].concat())?, template));
-        }
-    }
-    if places.is_empty() {
-        return Err(Refusal::NoPrefixes);
-    }
-    if peer.is_empty() {
-        return Err(univar::NameError::Empty.into());
-    }
-    let ops: Vec<_> = places.iter().map(|(name, _)| Op::Get { name }).collect();
-    let mut found = Vec::new();
-    let mut worst = Status::Missing;
-    for ((name, template), outcome) in places.iter().zip(current.store.run(&ops)) {
-        match Answer::from_read(outcome).and_then(dialable) {
-            Ok(Answer::Value(identity)) => found.push(template.fill(peer, &identity)),
-            Ok(other) => worst = worst.max(other.status()),
-            // One bad record does not hide the good ones; but it is not "nobody has the phone".
-            Err(refusal) => {
-                asterisk::warning!("LOCATE: the record {name} cannot be used: {refusal}");
-                worst = Status::Unreachable;
-            }
-        }
-    }
-    let status = if found.is_empty() { worst } else { Status::Ok };
-    Ok((status, found.join(&b'&')))
-}
-
-/// An identity that can stand in a dial string.
-fn dialable(answer: Answer) -> Result<Answer, Refusal> {
-    match &answer {
-        Answer::Value(identity) if !universal::header::is_plain(identity) => {
-            Err(Refusal::NotDialable)
-        }
-        Answer::Value(identity) if identity.len() > universal::settings::MAX_IDENTITY_BYTES => {
-            Err(Refusal::NotDialable)
-        }
-        _ => Ok(answer),
-    }
+    let located = locate(current, &current.settings.sections, peer, given.as_ref())?;
+    let status = located.status();
+    let dials: Vec<_> = located.found.into_iter().map(|found| found.dial).collect();
+    Ok((status, dials.join(&b'&')))
 }
 
 /// Sets `UNIVARSTATUS`, hands over what there is, and says what is wrong if something is.

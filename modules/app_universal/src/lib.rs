@@ -3,7 +3,9 @@
 //! Glue only. What a request means is decided in `universal`, `univar` and `sri`, which have no
 //! Asterisk in them; what Asterisk is, `asterisk` knows.
 //!
-//! - `applications`, `functions`, `commands`, `actions`: what the dialplan, the CLI and AMI call;
+//! - `applications`, `functions`, `switch`, `commands`, `actions`: what the dialplan, the CLI and AMI
+//!   call;
+//! - `locate`: which servers have a peer;
 //! - `configuration`: `universal.conf` into a `Shared`;
 //! - `drivers`: which peers are registered here, from chan_pjsip, chan_iax2 and the others;
 //! - `publisher`: our one I/O thread, which tells the cache servers;
@@ -13,6 +15,7 @@ use std::{
     error::Error,
     ffi::CStr,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use asterisk::{LoadError, LoadPriority, Module, Registry};
@@ -23,9 +26,11 @@ mod commands;
 mod configuration;
 mod drivers;
 mod functions;
+mod locate;
 mod publisher;
 mod requests;
 mod shared;
+mod switch;
 
 use drivers::Drivers;
 use publisher::{Healer, Publisher, Resolver};
@@ -43,6 +48,8 @@ struct AppUniversal {
     shared: Arc<Shared>,
     /// What the CLI completed last.
     completion: Mutex<Option<commands::Completion>>,
+    /// When the dialplan was last told that a switch of its has no section.
+    complained_at: Mutex<Option<Instant>>,
 }
 
 impl Module for AppUniversal {
@@ -56,6 +63,7 @@ impl Module for AppUniversal {
     fn load(registry: &mut Registry<Self>) -> Result<Self, LoadError> {
         applications::register(registry);
         functions::register(registry);
+        switch::register(registry);
         commands::register(registry);
         actions::register(registry);
 
@@ -71,6 +79,7 @@ impl Module for AppUniversal {
             _resolver: resolver,
             shared,
             completion: Mutex::default(),
+            complained_at: Mutex::default(),
         })
     }
 

@@ -25,10 +25,12 @@ pub(crate) enum Refusal {
     TooLongForReader { name: String, bytes: usize, limit: usize },
     #[error("the value of {0} has a NUL byte in it, which Asterisk cannot carry")]
     Nul(String),
-    #[error("it is no identity: too long, or with control bytes in it")]
+    #[error("it is no identity: too long, or with control bytes, '&' or ',' in it")]
     NotDialable,
     #[error("no section of universal.conf has prefixes= or a prefix=, so no peer can be located")]
     NoPrefixes,
+    #[error("the switch's section is not in universal.conf any more, or has no match=")]
+    NoSwitch,
     #[error("there is no dial= beside prefixes= in universal.conf and no template was given")]
     NoTemplate,
     #[error(transparent)]
@@ -80,6 +82,57 @@ pub(crate) fn set(
 pub(crate) fn delete(current: &Current, name: &[u8]) -> Result<Status, Refusal> {
     let name = Name::new(name)?;
     changed(one(current, Op::Delete { name: &name }))
+}
+
+/// How long a variable will live: `Some(None)` is for ever.
+pub(crate) fn life(
+    current: &Current,
+    name: &[u8],
+) -> Result<(Status, Option<Option<Duration>>), Refusal> {
+    let name = Name::new(name)?;
+    Ok(match one(current, Op::Life { name: &name }) {
+        Outcome::Life(left) => (Status::Ok, Some(left)),
+        other => (changed(other)?, None),
+    })
+}
+
+/// Gives a variable that is there another time to live.
+pub(crate) fn touch(
+    current: &Current,
+    name: &[u8],
+    ttl: Option<Duration>,
+) -> Result<Status, Refusal> {
+    let name = Name::new(name)?;
+    changed(one(current, Op::Touch { name: &name, ttl }))
+}
+
+/// Sets a variable if there is none, and says whether it did.
+pub(crate) fn add(
+    current: &Current,
+    name: &[u8],
+    value: &[u8],
+    ttl: Option<Duration>,
+) -> Result<(Status, Option<bool>), Refusal> {
+    let name = Name::new(name)?;
+    Ok(match one(current, Op::Add { name: &name, value, ttl }) {
+        Outcome::Done => (Status::Ok, Some(true)),
+        Outcome::Exists => (Status::Ok, Some(false)),
+        other => (changed(other)?, None),
+    })
+}
+
+/// Counts, and says how far.
+pub(crate) fn increment(
+    current: &Current,
+    name: &[u8],
+    by: i64,
+    ttl: Option<Duration>,
+) -> Result<(Status, Option<i64>), Refusal> {
+    let name = Name::new(name)?;
+    Ok(match one(current, Op::Increment { name: &name, by, ttl }) {
+        Outcome::Number(number) => (Status::Ok, Some(number)),
+        other => (changed(other)?, None),
+    })
 }
 
 /// What a write or delete was answered.

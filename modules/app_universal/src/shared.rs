@@ -20,7 +20,7 @@ pub(crate) struct Shared {
 
 /// What one reading of `universal.conf` made; a reload replaces it whole.
 pub(crate) struct Current {
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) store: Store,
 }
 
@@ -32,6 +32,11 @@ impl Shared {
     /// The settings and the store in force; a reload does not touch who already has them.
     pub(crate) fn current(&self) -> Arc<Current> {
         Arc::clone(&lock(&self.current))
+    }
+
+    /// The settings alone: for who must not be the last owner of a store, which closes connections.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&lock(&self.current).settings)
     }
 
     /// Puts new settings in force. The rules and the store change under one lock, so that no claim

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Found, Guard, Mine, Seen, Stage, Task, Write};
+use super::{Found, Guard, Seen, Stage, Task, Write};
 use crate::clock::Clock;
+use crate::count::Count;
 use crate::envelope::Version;
 use crate::{Invalid, Op, Outcome, switch_off};
 
@@ -26,6 +27,9 @@ impl<'a> Task<'a> {
 
     fn decide_read(&mut self, clock: &Clock) -> Stage {
         let Some(at) = self.newest() else { return Stage::Over(self.nothing()) };
+        if let Some(count) = self.counted_apart() {
+            return self.put_together(clock, at, &count);
+        }
         if !self.keeping.has_envelopes() || switch_off::repair() {
             return Stage::Over(self.take_answer(at));
         }
@@ -59,8 +63,10 @@ impl<'a> Task<'a> {
         if seen.value().is_none() {
             return Outcome::Missing;
         }
+        let left = seen.left();
         match (self.op, seen.found) {
-            (Op::Life { .. }, _) => Outcome::Life(seen.left_s.map(Duration::from_secs)),
+            (Op::Life { .. }, _) => Outcome::Life(left),
+            (_, Found::Record(record)) if record.kind.counts() => number_of(record.value()),
             (_, Found::Record(record)) => Outcome::Value(record.into_value()),
             (_, Found::Bare(value)) => Outcome::Value(value),
             (_, Found::Nothing | Found::Refused) => Outcome::Missing,
@@ -80,7 +86,9 @@ impl<'a> Task<'a> {
         let mut guards = [None; 2];
         for (other, seen) in self.seen().filter(|(other, _)| *other != at) {
             let is_same = match (&seen.found, &newest.found) {
-                (Found::Record(one), Found::Record(other)) => one.as_bytes() == other.as_bytes(),
+                (Found::Record(one), Found::Record(other)) => {
+                    one.as_bytes() == other.as_bytes() && seen.ends_with(newest)
+                }
                 // That something was deleted need not be told to who knows nothing of it.
                 (Found::Nothing, _) => newest.is_tombstone(),
                 _ => false,
@@ -96,7 +104,7 @@ impl<'a> Task<'a> {
             Found::Bare(value) => {
                 // Another client wrote it: it gets its envelope now, newer than all there is.
                 guards[at] = Some(newest.guard());
-                Write { ttl: newest.left(), ..self.value(clock, self.newest_version(), value, ttl) }
+                self.value(clock, self.newest_version(), value, newest.left())
             }
             Found::Nothing | Found::Refused => return None,
         };
@@ -134,15 +142,14 @@ impl<'a> Task<'a> {
 
     fn decide_add(&mut self, clock: &Clock, value: &[u8], ttl: Option<Duration>) -> Stage {
         if let Some(mine) = self.mine {
-            // The first copy has ours. What stands at the second was added by somebody who could
-            // not reach the first, and has been told so: it is theirs.
+            // One copy has ours. What stands at the other was added by somebody who could not
+            // reach the first, and has been told so: it is theirs.
             let theirs = self
                 .seen()
-                .find(|(_, seen)| seen.value().is_some() && seen.version() != Some(mine.version));
+                .find(|(_, seen)| seen.value().is_some() && seen.version() != Some(mine));
             if let Some((_, theirs)) = theirs {
-                let (theirs, ttl) = (theirs.value().unwrap_or_default().to_vec(), theirs.left());
-                let write = self.value(clock, self.newest_version(), &theirs, ttl);
-                return self.write_in_turn(write, Outcome::Exists);
+                return self
+                    .write_in_turn(self.anew(clock, theirs, theirs.left()), Outcome::Exists);
             }
             let write = self.value(clock, self.newest_version(), value, ttl);
             return self.write_in_turn(write, Outcome::Done);
@@ -157,70 +164,41 @@ impl<'a> Task<'a> {
         }
     }
 
-    fn decide_increment(&mut self, clock: &Clock, by: i64, ttl: Option<Duration>) -> Stage {
-        let base = match self.mine {
-            Some(mine) => match self.after_our_count(clock, mine) {
-                Ok(stage) => return stage,
-                Err(base) => base,
-            },
-            None => self.newest(),
-        };
-        let seen = base.and_then(|at| self.copies[at].seen.as_ref());
-        let (number, life) = match seen.map(|seen| (seen.value(), seen.left())) {
-            Some((Some(text), left)) => (number_in(text), left),
-            Some((None, _)) => (Some(0), ttl),
-            None if self.is_certainly_absent() => (Some(0), ttl),
-            None => return self.cannot_tell(),
-        };
-        let Some(number) = number.and_then(|number| number.checked_add(by)) else {
-            return Stage::Over(Outcome::Invalid(Invalid::NotANumber));
-        };
-        let text = number.to_string();
-        let write = self.value(clock, self.newest_version(), text.as_bytes(), life);
-        self.write_in_turn(write, Outcome::Number(number))
-    }
-
-    /// Our count stands at the first copy, and the second was not as we had seen it. What follows;
-    /// or the copy to count on from, because somebody counted there without seeing ours.
-    fn after_our_count(&mut self, clock: &Clock, mine: Mine) -> Result<Stage, Option<usize>> {
-        let first = self.seen().next().map(|(at, seen)| (at, seen.version()));
-        let Some((first, version)) = first else { return Err(None) };
-        if version != Some(mine.version) {
-            // Either somebody counted on from ours there, for the first copy knows one order; or
-            // it is silent now, and this is the other one.
-            return if self.some_silent() { Err(Some(first)) } else { Ok(done(mine)) };
-        }
-        let other = self.seen().find(|(at, _)| *at != first);
-        match other.map(|(at, seen)| (at, seen.version(), seen.value().is_some())) {
-            Some((at, version, true)) if version != Some(mine.version) && version != mine.base => {
-                Err(Some(at))
-            }
-            Some((_, version, _)) if version != Some(mine.version) => {
-                let text = mine.number.to_string();
-                let life = self.copies[first].seen.as_ref().and_then(Seen::left);
-                let write = self.value(clock, self.newest_version(), text.as_bytes(), life);
-                Ok(self.write_in_turn(write, Outcome::Number(mine.number)))
-            }
-            _ => Ok(done(mine)),
-        }
-    }
-
     fn decide_touch(&mut self, clock: &Clock, ttl: Option<Duration>) -> Stage {
-        match self.newest_seen().map(Seen::value) {
-            Some(Some(value)) => {
-                let write = self.value(clock, self.newest_version(), value, ttl);
-                self.write_in_turn(write, Outcome::Done)
+        match self.newest_seen() {
+            Some(seen) if seen.value().is_some() => {
+                self.write_in_turn(self.anew(clock, seen, ttl), Outcome::Done)
             }
-            Some(None) => Stage::Over(Outcome::Missing),
+            Some(_) => Stage::Over(Outcome::Missing),
             None if self.is_certainly_absent() => Stage::Over(Outcome::Missing),
             None => self.cannot_tell(),
         }
     }
 
+    /// What was seen, in a newer version with another life.
+    fn anew(&self, clock: &Clock, seen: &Seen, ttl: Option<Duration>) -> Write {
+        let counts = matches!(&seen.found, Found::Record(record) if record.kind.counts());
+        let payload = seen.value().unwrap_or_default();
+        if counts {
+            return self.payload(clock, self.newest_version(), true, payload, ttl);
+        }
+        self.value(clock, self.newest_version(), payload, ttl)
+    }
+
     /// Writes to every copy that answered, one after the other, if it is still as it was seen.
-    fn write_in_turn(&self, write: Write, answer: Outcome) -> Stage {
+    pub(super) fn write_in_turn(&self, write: Write, answer: Outcome) -> Stage {
+        self.write_where(|_| true, write, answer)
+    }
+
+    /// The same to those copies only that `which` names.
+    pub(super) fn write_where(
+        &self,
+        which: impl Fn(&Seen) -> bool,
+        write: Write,
+        answer: Outcome,
+    ) -> Stage {
         let mut guards = [None; 2];
-        for (at, seen) in self.seen() {
+        for (at, seen) in self.seen().filter(|(_, seen)| which(seen)) {
             guards[at] = Some(seen.guard());
         }
         match guards.iter().position(Option::is_some) {
@@ -229,7 +207,7 @@ impl<'a> Task<'a> {
         }
     }
 
-    fn cannot_tell(&self) -> Stage {
+    pub(super) fn cannot_tell(&self) -> Stage {
         Stage::Over(if self.envelope_in_the_way() {
             Outcome::Invalid(Invalid::Envelope)
         } else {
@@ -237,17 +215,17 @@ impl<'a> Task<'a> {
         })
     }
 
-    fn envelope_in_the_way(&self) -> bool {
+    pub(super) fn envelope_in_the_way(&self) -> bool {
         !self.keeping.has_envelopes()
             && self.seen().any(|(_, seen)| matches!(seen.found, Found::Refused))
     }
 
-    fn newest_seen(&self) -> Option<&Seen> {
+    pub(super) fn newest_seen(&self) -> Option<&Seen> {
         self.copies[self.newest()?].seen.as_ref()
     }
 
     /// The newest version that any copy has.
-    fn newest_version(&self) -> Option<Version> {
+    pub(super) fn newest_version(&self) -> Option<Version> {
         self.seen().filter_map(|(_, seen)| seen.version()).max()
     }
 
@@ -256,7 +234,7 @@ impl<'a> Task<'a> {
     }
 
     /// The copies that answered, in the ring's order.
-    fn seen(&self) -> impl Iterator<Item = (usize, &Seen)> {
+    pub(super) fn seen(&self) -> impl Iterator<Item = (usize, &Seen)> {
         let copies = self.copies[..self.keeping.copies].iter().enumerate();
         copies
             .filter(|(_, copy)| !copy.silent)
@@ -264,10 +242,23 @@ impl<'a> Task<'a> {
     }
 }
 
-fn done(mine: Mine) -> Stage {
-    Stage::Over(Outcome::Number(mine.number))
+impl Seen {
+    /// Whether two copies of one record end together, but for the second that each copying costs.
+    fn ends_with(&self, other: &Self) -> bool {
+        match (self.left_s, other.left_s) {
+            (Some(one), Some(other)) => one.abs_diff(other) <= SAME_LIFE_S,
+            (one, other) => one == other,
+        }
+    }
 }
 
-fn number_in(text: &[u8]) -> Option<i64> {
-    std::str::from_utf8(text).ok()?.trim_ascii().parse().ok()
+/// Copies of one record may end so far apart.
+const SAME_LIFE_S: u64 = 5;
+
+/// What a read of a counter is answered.
+fn number_of(counter: &[u8]) -> Outcome {
+    match Count::read(counter).and_then(|count| count.number()) {
+        Some(number) => Outcome::Value(number.to_string().into_bytes()),
+        None => Outcome::Invalid(Invalid::NotANumber),
+    }
 }

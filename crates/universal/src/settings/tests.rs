@@ -138,6 +138,31 @@ fn the_owner_is_the_first_identity_unless_it_is_given() {
 }
 
 #[test]
+fn a_switch_has_patterns_and_needs_to_know_where_to_look_and_how_to_call() {
+    let fleet =
+        "[general]\nservers = c\n[fleet]\nprefixes = A_ B_\ndial = IAX2/t{identity}{peer}\n";
+    let settings = read(&format!("{fleet}match = _2XX 500\n")).unwrap();
+    let switch = settings.sections[1].switch.as_ref().unwrap();
+    assert_eq!(switch.patterns, [c"_2XX".to_owned(), c"500".to_owned()]);
+    assert_eq!(switch.ring, Duration::from_secs(20));
+    let settings = read(&format!("{fleet}match = _2XX\nring = 45\n")).unwrap();
+    assert_eq!(settings.sections[1].switch.as_ref().unwrap().ring, Duration::from_secs(45));
+    assert_eq!(read(fleet).unwrap().sections[1].switch, None);
+
+    let wrong =
+        messages(&format!("{fleet}match = _. _2XX\nring = 0\n[x]\nmatch = _3XX\n[y]\nring = 5\n"));
+    for expected in [
+        "universal.conf, section [fleet], line 6: '_.' is no pattern for extensions: it would take",
+        "universal.conf, section [fleet], line 7: 'ring = 0' must be a whole number from 1 to 3600",
+        "universal.conf, section [x], line 9: 'match' is for a section with prefixes= and dial=",
+        "universal.conf, section [y], line 11: 'ring' is for a section with match=",
+    ] {
+        assert!(wrong.iter().any(|m| m.starts_with(expected)), "{expected}\n{wrong:#?}");
+    }
+    assert_eq!(wrong.len(), 4, "{wrong:#?}");
+}
+
+#[test]
 fn an_option_twice_in_a_section_is_refused_but_a_template_may_be_overridden() {
     assert_eq!(
         messages("[general]\nservers = c\nlease = 5\nlease = 6\n"),
