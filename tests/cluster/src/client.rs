@@ -111,6 +111,10 @@ fn by_action(session: &mut Session, order: &Order) -> Answer {
     headers.extend(order.value.as_deref().map(|value| ("Value", value)));
     headers.extend(ttl.as_deref().map(|ttl| ("TTL", ttl)));
     let answer = session.ask(action, &headers)?;
+    if answer.value("Message").contains("unknown command") {
+        // The server is just starting, or ending, and has no such action yet, or any more.
+        return Ok((Outcome::Gone, None));
+    }
     Ok(read(order, &answer))
 }
 

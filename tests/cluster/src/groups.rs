@@ -14,7 +14,7 @@ use crate::check::{Report, check};
 use crate::client::{Client, DIALPLAN};
 use crate::history::{Down, Fault, Header, History, Publisher, Record, Recorder, VERSION};
 use crate::noise::Befallen;
-use crate::pace::Stop;
+use crate::pace::{Pace, Stop};
 use crate::rig::{Course, FIRST_PHONE, PHONES, PHONES_APART, Rig, folder, wait};
 use crate::workload::{Workload, filler};
 
@@ -24,6 +24,8 @@ const LEASE_S: u64 = 6;
 const SMALL_MIB: u32 = 2;
 /// Writes until it has to be full, and evicting.
 const FILLERS_MAX: u64 = 60_000;
+/// Each server writes one so often: quickly, and without keeping the machine from all else.
+const FILLER_EVERY: Duration = Duration::from_millis(2);
 /// Evictions that count as such.
 const EVICTIONS: u64 = 200;
 /// How long a server may take to tell its operator of evictions.
@@ -213,12 +215,18 @@ fn start_lab(group: &Group, plan: &Plan) -> Result<Lab> {
         Some(module) => module.clone(),
         None => Lab::built_module()?,
     });
+    lab = lab.documentation(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../modules/app_universal/app_universal-en_US.xml"),
+    );
     for name in ["A", "B", "gateway"] {
         lab = lab.server(name, |server| {
             let options = format!("deadline = {}\ncopies = {}", plan.deadline_ms, plan.copies);
             let mut server = server
                 .replace("universal.conf", "deadline = 1000", &options)
-                .append("extensions.conf", DIALPLAN);
+                .append("extensions.conf", DIALPLAN)
+                // AMI's Getvar may then call functions that change something.
+                .replace("asterisk.conf", "live_dangerously = no", "live_dangerously = yes");
             if group.caches == 3 {
                 server = server.replace("universal.conf", "@CACHE2@", "@CACHE2@ @CACHE3@");
             }
@@ -375,8 +383,9 @@ fn fill(rig: &Rig<'_>, cache: &Cache) -> Result<()> {
             let (recorder, done) = (rig.recorder, &done);
             scope.spawn(move || {
                 let mut client = Client::new(server, recorder, false);
+                let mut pace = Pace::new(FILLER_EVERY);
                 for number in (from as u64..FILLERS_MAX).step_by(step) {
-                    if done.is_stopped() {
+                    if !done.goes_on_at(pace.next()) {
                         return;
                     }
                     client.perform(&filler(number));

@@ -16,10 +16,6 @@ impl Stop {
         self.told.notify_all();
     }
 
-    pub(crate) fn is_stopped(&self) -> bool {
-        *self.lock()
-    }
-
     /// Waits until `due`; true if it is to go on.
     pub(crate) fn goes_on_at(&self, due: Instant) -> bool {
         let mut stopped = self.lock();
