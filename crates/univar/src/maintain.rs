@@ -17,6 +17,9 @@ use crate::status::{Event, EventKind};
 /// How long a probe may take: well within the interval, and longer than any healthy server needs.
 pub(crate) const PROBE_DEADLINE: Duration = Duration::from_millis(200);
 
+/// So many probes in a row without an answer make a server one that is down.
+const UNANSWERED_MAX: u32 = 2;
+
 /// Refused records are reported no more often than this.
 const REFUSED_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -61,12 +64,18 @@ fn conclude(lane: Lane<'_, Probe>, start: Instant, owed: u64, events: &mut Vec<E
     if !lane.succeeded {
         upkeep.watch.contact_lost();
         server.probe_failed();
+        upkeep.unanswered += 1;
+        if server.timed_out() && upkeep.unanswered < UNANSWERED_MAX {
+            // Nobody asks it until it answers; but on a busy machine that is no news yet.
+            return;
+        }
         if upkeep.reported_up != Some(false) {
             report(EventKind::Down);
         }
         upkeep.reported_up = Some(false);
         return;
     }
+    upkeep.unanswered = 0;
     let found = lane.talk.found();
     let took = found.answered_at.map_or(Duration::ZERO, |at| at.duration_since(start));
     server.probed(found.marker, found.watch.known_id(), took);

@@ -112,6 +112,8 @@ pub(crate) struct Upkeep {
     pub(crate) watch: Watch,
     /// Whether it was last reported up or down.
     pub(crate) reported_up: Option<bool>,
+    /// How many probes in a row were not answered.
+    pub(crate) unanswered: u32,
     /// The epoch for which all that it should have was compared with the other servers.
     pub(crate) complete_for: Option<EpochId>,
     /// When healing of the present epoch was first seen.
@@ -338,6 +340,11 @@ impl Server {
             Marker::Healing(_) => ServerState::Healing,
             Marker::Absent | Marker::Garbled => ServerState::Lost,
         });
+    }
+
+    /// Whether the last trouble was that no answer came in time.
+    pub(crate) fn timed_out(&self) -> bool {
+        matches!(*lock(&self.trouble), Some(Trouble::TimedOut))
     }
 
     /// A probe failed, so it is no use to ask.

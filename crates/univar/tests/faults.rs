@@ -124,6 +124,7 @@ fn a_hung_server_costs_one_deadline_and_then_nothing() {
     let start = Instant::now();
     assert_eq!(bench.get("x"), Outcome::Unreachable);
     assert!(start.elapsed() < DEADLINE / 4, "known to be down");
+    assert_eq!(kinds(&bench), [], "one probe alone is no news");
     assert_eq!(kinds(&bench), [EventKind::Down]);
     server.go_on();
     assert_eq!(kinds(&bench), [EventKind::Up]);
@@ -160,6 +161,8 @@ fn probes_of_several_hung_servers_run_at_once() {
     let events = bench.store.maintain();
     let took = start.elapsed();
     assert!(took < Duration::from_millis(200) + SLACK, "took {took:?}");
+    assert_eq!(events.iter().filter(|event| event.kind == EventKind::Down).count(), 0);
+    let events = bench.store.maintain();
     let down = events.iter().filter(|event| event.kind == EventKind::Down).count();
     assert_eq!(down, 3);
     assert_eq!(bench.state(3), ServerState::Ready);
