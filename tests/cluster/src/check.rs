@@ -1,5 +1,9 @@
 //! Whether a history keeps what `docs/consistency.md` promises.
 //!
+//! What is promised is promised for one cache fault at a time. A machine that is too busy is a fault too: where the
+//! nodes' own tables say that two caches had trouble at once, a contradiction is not a violation. Such are counted
+//! and shown as "excused"; on a quiet machine there are none.
+//!
 //! A [`Rule`] is a sentence of the promise; each has a file below this one. The checker knows nothing of the code
 //! that it judges, nor of the workload: it reads operations, faults and registrations with their times. It is the
 //! same for a history that was just made and for a saved one.
@@ -12,7 +16,7 @@ mod register;
 mod registration;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 pub use report::{Report, Row};
@@ -52,6 +56,16 @@ pub enum Rule {
     NotConverged,
     /// The history is too tangled to be decided: nothing is assumed then.
     Undecided,
+}
+
+impl Rule {
+    /// Whether it is promised for one fault at a time, and not whatever happens.
+    fn is_for_one_fault(self) -> bool {
+        !matches!(
+            self,
+            Self::NeverWritten | Self::Invalid | Self::NotTold | Self::Undecided | Self::Outlived
+        )
+    }
 }
 
 impl fmt::Display for Rule {
@@ -99,6 +113,14 @@ pub(crate) struct Context<'a> {
 /// that reason: a node that got no answer asks again with its next probe.
 const STALL_AROUND: Nanos = SECOND * 6 / 10;
 
+/// Within this all nodes have noticed a fault, or its end.
+const NOTICED_WITHIN: Nanos = 2 * SECOND;
+
+/// Troubles that are nearer to each other than this are at once: less than there is between two faults of a plan.
+const TOGETHER: Nanos = SECOND;
+/// Of the operations that contradict each other, so many before the last are those that the fault has to be near.
+const LAST_OPS: usize = 3;
+
 impl Context<'_> {
     /// The end of the time in which a cache accepted this change and may not have carried it out: one that was
     /// stopped, or whose line was slow.
@@ -116,6 +138,29 @@ impl Context<'_> {
     /// newer one stands on the other.
     fn may_undo(&self, op: &Op) -> bool {
         self.history.header.copies < 2 && self.carried_out_late(op).is_some()
+    }
+
+    /// Whether more than one cache had trouble at once, in the time between: then nothing is promised.
+    fn had_two_faults(&self, from: Nanos, to: Nanos) -> bool {
+        let troubles = || {
+            self.history
+                .troubles
+                .iter()
+                .filter(|trouble| trouble.b <= to && trouble.e + TOGETHER >= from)
+        };
+        troubles().any(|one| {
+            troubles().any(|other| {
+                one.c != other.c && one.b <= other.e + TOGETHER && other.b <= one.e + TOGETHER
+            })
+        })
+    }
+
+    /// Whether some nodes may just have noticed a fault, or its end, and others not.
+    fn is_being_noticed(&self, op: &Op) -> bool {
+        self.history.scenarios.iter().any(|(_, scenario)| {
+            let near = |from: Nanos, to: Nanos| op.e >= from && op.b <= to + NOTICED_WITHIN;
+            near(scenario.begin, scenario.begun) || near(scenario.end, scenario.ended)
+        })
     }
 
     /// Whether the machine was too busy then to blame anybody for being late.
@@ -159,7 +204,15 @@ pub fn check(history: &History) -> Report {
     }
     availability::check(&context, &mut found);
     found.sort_by_key(|violation| violation.at);
-    report::report(history, found)
+    let begins: HashMap<usize, Nanos> =
+        history.ops.iter().map(|(line, op)| (*line, op.b)).collect();
+    let (excused, found) = found.into_iter().partition(|violation| {
+        let near = violation.lines.iter().rev().take(LAST_OPS);
+        let from = near.filter_map(|line| begins.get(line)).min();
+        violation.rule.is_for_one_fault()
+            && from.is_some_and(|&from| context.had_two_faults(from, violation.at))
+    });
+    report::report(history, found, excused)
 }
 
 #[cfg(test)]

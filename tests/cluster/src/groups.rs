@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tandem_lab::{Cache, CacheOptions, Lab, LabBuilder, Line};
@@ -252,6 +252,7 @@ fn header(group: &Group, scenarios: &[&str], plan: &Plan, lab: &Lab) -> Header {
     Header {
         version: VERSION,
         group: group.name.to_owned(),
+        began_unix_ms: since_1970().as_millis().try_into().unwrap_or(u64::MAX),
         seed: plan.seed,
         copies: plan.copies,
         deadline_ms: plan.deadline_ms,
@@ -449,9 +450,13 @@ fn clock_of(server: &tandem_lab::Asterisk) -> Result<i64> {
     Ok(answer.value("Value").parse()?)
 }
 
+fn since_1970() -> Duration {
+    // A clock before 1970 is as wrong as any.
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
 fn now_seconds() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
+    i64::try_from(since_1970().as_secs()).unwrap_or(i64::MAX)
 }
 
 fn faketime_library() -> Result<PathBuf> {

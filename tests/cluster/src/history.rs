@@ -38,6 +38,8 @@ pub enum Record {
     Register(Register),
     /// An Asterisk server was not running, or was being started.
     Down(Down),
+    /// A node had trouble with a cache: errors, or it did not hold it for ready.
+    Trouble(Trouble),
     /// The recording process itself was not run for a while: the machine was busy.
     Stall(Stall),
 }
@@ -49,6 +51,8 @@ pub struct Header {
     pub version: u32,
     /// Which group of scenarios this is.
     pub group: String,
+    /// When it began, in milliseconds since 1970: to find a moment in the servers' logs.
+    pub began_unix_ms: u64,
     /// What all random choices were made from.
     pub seed: u64,
     /// `copies` in `universal.conf`.
@@ -247,7 +251,20 @@ pub struct Down {
     pub e: Nanos,
 }
 
-/// When the recording process was not run.
+/// When a node had trouble with a cache.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Trouble {
+    /// The node's server.
+    pub s: String,
+    /// The cache, as the node calls it.
+    pub c: String,
+    /// Begin.
+    pub b: Nanos,
+    /// End.
+    pub e: Nanos,
+}
+
+/// When the recording process, or a cache that nothing had befallen, was not run.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Stall {
     /// Begin.
@@ -298,6 +315,8 @@ pub struct History {
     pub registers: Vec<(usize, Register)>,
     /// Servers that were away.
     pub downs: Vec<Down>,
+    /// What nodes thought of caches.
+    pub troubles: Vec<Trouble>,
     /// Times at which the machine was too busy to judge by.
     pub stalls: Vec<Stall>,
 }
@@ -335,6 +354,7 @@ impl History {
             Record::Scenario(scenario) => self.scenarios.push((line, scenario)),
             Record::Register(register) => self.registers.push((line, register)),
             Record::Down(down) => self.downs.push(down),
+            Record::Trouble(trouble) => self.troubles.push(trouble),
             Record::Stall(stall) => self.stalls.push(stall),
         }
     }

@@ -13,6 +13,7 @@ mod phones;
 mod random;
 mod rig;
 mod session;
+mod trouble;
 mod workload;
 
 pub use groups::{Plan, run};

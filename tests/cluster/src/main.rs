@@ -74,9 +74,10 @@ fn run_all(plan: &Plan) -> Result<ExitCode> {
     let sum = |part: fn(&Report) -> usize| reports.iter().map(part).sum::<usize>();
     let violations = sum(|report| report.violations.len());
     println!(
-        "\n{} operations, {} faults, {} s\nviolations {violations}",
+        "\n{} operations, {} faults, {} excused, {} s\nviolations {violations}",
         sum(|report| report.operations),
         sum(|report| report.faults),
+        sum(|report| report.excused.len()),
         begun.elapsed().as_secs()
     );
     Ok(if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -15,6 +15,7 @@ use crate::pace::{Pace, Stop};
 use crate::phones::Phones;
 use crate::random::Random;
 use crate::session::Session;
+use crate::trouble;
 use crate::workload::Workload;
 
 /// Sessions for load at each server.
@@ -76,6 +77,7 @@ impl Rig<'_> {
                     (next(), Pace::new(Duration::from_secs(sessions) / rate(self.rate)));
                 scope.spawn(move || self.workload.run(client, random, pace, stop));
             }
+            scope.spawn(move || trouble::watch(server, self.recorder, stop));
             let client = Client::new(server, self.recorder, true);
             let variables = Workload { whole: false, ..self.workload.clone() };
             let (random, pace) = (next(), Pace::new(Duration::from_secs(1) / rate(DIALPLAN_RATE)));
@@ -210,8 +212,8 @@ impl Rig<'_> {
 
 /// Whether a table of `universal show servers` has rows, all of them ready.
 fn all_ready(table: &str) -> bool {
-    let mut rows = table.lines().skip(1).filter(|row| row.contains(':')).peekable();
-    rows.peek().is_some() && rows.all(|row| row.split_whitespace().any(|word| word == "ready"))
+    let rows = trouble::rows(table);
+    !rows.is_empty() && rows.iter().all(|row| row.is_ready)
 }
 
 /// Nothing for a while: for how long a fault lasts is what a scenario is about.

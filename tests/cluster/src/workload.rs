@@ -21,7 +21,7 @@ const TTL: u64 = 20;
 const LOCK: u64 = 8;
 const COUNT: u64 = 6;
 /// The time to live of `ttl` names, in seconds.
-const TTL_SECONDS: u64 = 4;
+const TTL_SECONDS: u64 = 8;
 /// Who has no session tries again after this.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 

@@ -23,9 +23,9 @@ use std::collections::{HashMap, HashSet};
 use super::{Context, Rule, Violation, explain};
 use crate::history::{Kind, Nanos, Op, Outcome, SECOND};
 
-/// A value may go by so much before its time: memcached counts whole seconds, and a copy that was mended has one
-/// less.
-pub(crate) const EARLY: Nanos = 2 * SECOND;
+/// A value may go by so much before its time. memcached counts whole seconds, which costs up to one; a copy that was
+/// mended has one less than was left of the other, and begins its first second when it likes: up to two more.
+pub(crate) const EARLY: Nanos = 3 * SECOND;
 /// It may be read for so much after its time.
 pub(crate) const LATE: Nanos = 2 * SECOND;
 /// Changes under way on one name, unanswered ones counted in, which the search can tell apart.

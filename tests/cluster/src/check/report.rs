@@ -26,6 +26,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What was promised and not kept, in the order of time.
     pub violations: Vec<Violation>,
+    /// What would be a violation, had not two caches had trouble at once.
+    pub excused: Vec<Violation>,
 }
 
 /// One scenario.
@@ -49,7 +51,11 @@ pub struct Row {
     pub violations: usize,
 }
 
-pub(crate) fn report(history: &History, violations: Vec<Violation>) -> Report {
+pub(crate) fn report(
+    history: &History,
+    violations: Vec<Violation>,
+    excused: Vec<Violation>,
+) -> Report {
     let mut scenarios: Vec<&Scenario> = history.scenarios.iter().map(|(_, s)| s).collect();
     scenarios.sort_by_key(|scenario| scenario.b);
     Report {
@@ -58,6 +64,7 @@ pub(crate) fn report(history: &History, violations: Vec<Violation>) -> Report {
         faults: scenarios.iter().filter(|scenario| scenario.fault != Fault::None).count(),
         rows: scenarios.iter().map(|scenario| row(history, scenario, &violations)).collect(),
         violations,
+        excused,
     }
 }
 
@@ -122,8 +129,10 @@ impl fmt::Display for Report {
         for row in &self.rows {
             writeln!(f, "{row}")?;
         }
-        for violation in self.violations.iter().take(VIOLATIONS_SHOWN) {
-            writeln!(f, "  {}: {}", violation.rule, violation.text)?;
+        let excused = self.excused.iter().map(|violation| (violation, "excused: "));
+        let violations = self.violations.iter().map(|violation| (violation, ""));
+        for (violation, excused) in excused.chain(violations.take(VIOLATIONS_SHOWN)) {
+            writeln!(f, "  {excused}{}: {}", violation.rule, violation.text)?;
             let lines: Vec<String> =
                 violation.lines.iter().take(LINES_SHOWN).map(usize::to_string).collect();
             let more = if violation.lines.len() > LINES_SHOWN { " ..." } else { "" };

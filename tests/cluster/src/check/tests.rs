@@ -1,7 +1,9 @@
 //! For each rule a history that keeps it and one that does not, written by hand. Times are in milliseconds.
 
 use super::*;
-use crate::history::{Down, Header, Outcome, Publisher, Record, Register, Scenario, VERSION, Via};
+use crate::history::{
+    Down, Header, Outcome, Publisher, Record, Register, Scenario, Trouble, VERSION, Via,
+};
 
 const MS: Nanos = 1_000_000;
 
@@ -249,7 +251,7 @@ fn what_no_pair_of_operations_shows_is_found_too() {
 fn a_value_may_go_when_its_time_is_over_and_not_before_and_must_not_stay() {
     let story = Story::new().set("1", [0, 10]).with_ttl(3);
     story.get("1", [1900, 1950]).get("", [3100, 3200]).holds();
-    let story = Story::new().set("1", [0, 10]).with_ttl(3).get("", [900, 990]);
+    let story = Story::new().set("1", [0, 10]).with_ttl(4).get("", [900, 990]);
     assert_eq!(story.broken(), [Rule::NoOrder]);
     let story = Story::new().set("1", [0, 10]).with_ttl(3).get("1", [5100, 5110]);
     story.breaks(Rule::Outlived, &[2, 3]);
@@ -288,6 +290,9 @@ fn a_counter_counts_each_answered_increment_once() {
     story.count("3", [60, 70]).holds();
     let story = Story::new().inc("1", [0, 10]).inc("1", [5, 15]);
     story.breaks(Rule::Counter, &[2, 3]);
+    // But for the moments in which some know of a fault and others do not.
+    let story = Story::new().inc("1", [1000, 1010]).inc("1", [1005, 1015]).inc("3", [1020, 1030]);
+    story.count("3", [1040, 1050]).fault(Fault::Slow, [900, 9000]).holds();
     let story = Story::new().inc("2", [0, 20]).inc("1", [0, 25]).inc("3", [10, 30]);
     story.count("2", [40, 50]).breaks_any(Rule::Counter);
     Story::new().inc("2", [0, 10]).breaks(Rule::Counter, &[2]);
@@ -352,6 +357,30 @@ fn unanswered_long_after_a_fault_began_is_unavailable_and_near_it_or_when_busy_i
     unanswered([4000, 4050]).record(Record::Stall(stall)).holds();
     let look_up = Story::new().fault(Fault::Killed, [1000, 9000]);
     look_up.op(Kind::Get, "PEERA_1", "", [4000, 4050], Outcome::Unreachable, "").holds();
+}
+
+#[test]
+fn what_is_lost_while_two_caches_have_trouble_is_excused_and_told() {
+    let trouble = |cache: &str, ms: [Nanos; 2]| {
+        let (s, c) = ("A".to_owned(), cache.to_owned());
+        Record::Trouble(Trouble { s, c, b: ms[0] * MS, e: ms[1] * MS })
+    };
+    let lost = || Story::new().set("1", [0, 10]).set("2", [5000, 5010]).get("1", [9000, 9010]);
+    let story = lost().record(trouble("one", [4000, 6000])).record(trouble("two", [5500, 7000]));
+    story.holds();
+    assert_eq!(check(&story.history).excused.len(), 1);
+    // One after the other is no excuse, nor is one alone, nor what was before.
+    let story = lost().record(trouble("one", [4500, 5000])).record(trouble("two", [6500, 7000]));
+    story.breaks(Rule::LostWrite, &[2, 3, 4]);
+    let story = lost().record(trouble("one", [4000, 6000])).record(trouble("one", [5500, 7000]));
+    story.breaks(Rule::LostWrite, &[2, 3, 4]);
+    let story = Story::new().set("1", [20_000, 20_010]).get("", [29_000, 29_010]);
+    let story = story.record(trouble("one", [0, 1000])).record(trouble("two", [0, 1000]));
+    story.breaks(Rule::LostWrite, &[2, 3]);
+    // What was never written is wrong whatever happens.
+    let story = Story::new().set("1", [0, 10]).get("7", [20, 30]);
+    let story = story.record(trouble("one", [0, 100])).record(trouble("two", [0, 100]));
+    story.breaks(Rule::NeverWritten, &[3]);
 }
 
 #[test]
