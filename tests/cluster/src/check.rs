@@ -61,9 +61,15 @@ pub enum Rule {
 impl Rule {
     /// Whether it is promised for one fault at a time, and not whatever happens.
     fn is_for_one_fault(self) -> bool {
-        !matches!(
+        matches!(
             self,
-            Self::NeverWritten | Self::Invalid | Self::NotTold | Self::Undecided | Self::Outlived
+            Self::LostWrite
+                | Self::LostDelete
+                | Self::WentBack
+                | Self::NoOrder
+                | Self::AddedTwice
+                | Self::Counter
+                | Self::Unavailable
         )
     }
 }

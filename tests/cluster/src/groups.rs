@@ -1,5 +1,5 @@
-//! The groups of scenarios, each in a lab of its own: what befalls caches, what befalls the lines to them, and a
-//! network that falls apart.
+//! The groups of scenarios, each in a lab of its own: what befalls caches, what befalls the lines to them, a loss of
+//! everything, and a network that falls apart.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,8 @@ const EVICTIONS: u64 = 200;
 const TOLD_WITHIN: Duration = Duration::from_secs(15);
 /// After a partition, how long all have to become the same.
 const CONVERGED_AFTER: Duration = Duration::from_millis(10_100);
+/// From the begin of load until most phones have been registered for a while.
+const PHONES_WITHIN: Duration = Duration::from_secs(6);
 /// Where Debian's libfaketime has the library for programs with threads, below a folder of libraries.
 const FAKETIME: &str = "faketime/libfaketimeMT.so.1";
 
@@ -52,8 +54,25 @@ pub struct Plan {
     pub module: Option<PathBuf>,
     /// The rule of the module that is switched off.
     pub switched_off: Option<String>,
-    /// Scenarios whose names contain one of these; all if there are none.
+    /// Scenarios with one of these names, or where there is none of that name, whose names contain it; all if this
+    /// is empty.
     pub only: Vec<String>,
+}
+
+impl Default for Plan {
+    /// All of it, with the module that cargo has built.
+    fn default() -> Self {
+        Self {
+            short: false,
+            copies: 2,
+            seed: 1,
+            rate: 700,
+            deadline_ms: 300,
+            module: None,
+            switched_off: None,
+            only: Vec::new(),
+        }
+    }
 }
 
 impl Plan {
@@ -63,8 +82,13 @@ impl Plan {
 
     /// Those of `names` that are to be run.
     fn wanted(&self, names: &[&'static str]) -> Vec<&'static str> {
+        let all = || GROUPS.iter().flat_map(|group| group.scenarios);
         let wanted = |name: &&&str| {
-            self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
+            self.only.is_empty()
+                || self.only.iter().any(|part| match all().any(|whole| whole == part) {
+                    true => *name == part,
+                    false => name.contains(part.as_str()),
+                })
         };
         names.iter().filter(wanted).copied().collect()
     }
@@ -78,8 +102,10 @@ struct Group {
     short: &'static [&'static str],
     lab: fn(LabBuilder) -> LabBuilder,
     caches: u8,
-    /// All kinds of names; without them it has to become the same again at the end.
+    /// All kinds of names; else those that are only read, written and deleted.
     whole: bool,
+    /// At the end it has to become the same everywhere.
+    converges: bool,
     run: fn(&Rig<'_>, &Plan, &str) -> Result<()>,
 }
 
@@ -98,28 +124,41 @@ const GROUPS: &[Group] = &[
             "clock behind",
             "evicting",
         ],
-        short: &["killed", "stopped", "emptied", "clock ahead"],
+        short: &["killed", "stopped", "clock ahead"],
         lab: |lab| lab.cache_options(restartable()),
         caches: 2,
         whole: true,
+        converges: false,
         run: befall_caches,
     },
     Group {
         name: "lines",
         scenarios: &["slow, 100 ms", "slow, 2 s", "half replies", "garbage", "refused"],
-        short: &["slow, 2 s", "garbage"],
+        short: &["garbage"],
         lab: LabBuilder::through_proxies,
         caches: 3,
         whole: true,
+        converges: false,
         run: befall_lines,
+    },
+    Group {
+        name: "everything",
+        scenarios: &["all emptied"],
+        short: &[],
+        lab: |lab| lab,
+        caches: 2,
+        whole: false,
+        converges: false,
+        run: lose_everything,
     },
     Group {
         name: "partition",
         scenarios: &["partition"],
-        short: &["partition"],
+        short: &[],
         lab: LabBuilder::in_namespaces,
         caches: 2,
         whole: false,
+        converges: true,
         run: befall_network,
     },
 ];
@@ -185,7 +224,7 @@ fn run_group(
     under_load(&rig, || {
         scenarios.iter().try_for_each(|scenario| (group.run)(&rig, plan, scenario))
     })?;
-    if !group.whole {
+    if group.converges {
         wait(CONVERGED_AFTER);
     }
     rig.read_all();
@@ -485,6 +524,16 @@ fn befall_lines(rig: &Rig<'_>, plan: &Plan, name: &str) -> Result<()> {
     };
     let (begin, end) = (|| set(line), || set(Line::Good));
     course(rig, name, fault, rig.lab.cache(number), plan.seconds(10, 4), begin, end)
+}
+
+/// Both caches lose everything at once: two faults, of which only the registrations are promised to come back.
+fn lose_everything(rig: &Rig<'_>, _plan: &Plan, name: &str) -> Result<()> {
+    wait(PHONES_WITHIN);
+    let mut begin = || Ok(rig.lab.caches().iter().try_for_each(Cache::restart_empty)?);
+    let mut end = || Ok(());
+    let (begin, end, hold) = (&mut begin, &mut end, Duration::ZERO);
+    rig.course(Course { name, fault: Fault::AllEmptied, on: "caches", hold, begin, end })?;
+    Ok(())
 }
 
 /// A reaches cache 1 alone and B cache 2 alone; the gateway reaches both.

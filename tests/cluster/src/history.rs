@@ -205,6 +205,8 @@ pub enum Fault {
     Stopped,
     /// Started again with nothing in it.
     Emptied,
+    /// All caches at once were started again with nothing in them: what was only there is gone.
+    AllEmptied,
     /// Started again with what it held some time ago.
     OldContent,
     /// Answers come late.

@@ -35,16 +35,7 @@ fn main() -> Result<ExitCode> {
 }
 
 fn plan(options: &[String]) -> Result<Plan> {
-    let mut plan = Plan {
-        short: false,
-        copies: 2,
-        seed: 1,
-        rate: 700,
-        deadline_ms: 300,
-        module: None,
-        switched_off: None,
-        only: Vec::new(),
-    };
+    let mut plan = Plan::default();
     let mut options = options.iter();
     while let Some(option) = options.next() {
         let mut value = || options.next().with_context(|| format!("{option} needs a value"));

@@ -4,7 +4,7 @@
 //! among pairs and threes; where none of them is enough, the operations just before are listed.
 
 use super::{Context, Rule, Violation};
-use crate::history::{Kind, Op, Outcome};
+use crate::history::{Fault, Kind, Op, Outcome};
 
 /// How many operations are listed where no short reason was found.
 const LISTED: usize = 8;
@@ -14,7 +14,7 @@ pub(crate) fn register(context: &Context<'_>, ops: &[(usize, &Op)], at: usize) -
     let (line, op) = ops[at];
     let found = match (op.k, op.o) {
         (Kind::Get, Outcome::Ok) => wrong_value(context, ops, op),
-        (Kind::Get | Kind::Del, Outcome::Missing) => wrong_missing(ops, op),
+        (Kind::Get | Kind::Del, Outcome::Missing) => wrong_missing(context, ops, op),
         (Kind::Add, Outcome::Ok) => wrong_add(ops, op),
         _ => None,
     };
@@ -71,11 +71,16 @@ fn wrong_value(context: &Context<'_>, ops: &[(usize, &Op)], read: &Op) -> Option
     None
 }
 
-fn wrong_missing(ops: &[(usize, &Op)], read: &Op) -> Option<Reason> {
+fn wrong_missing(context: &Context<'_>, ops: &[(usize, &Op)], read: &Op) -> Option<Reason> {
     let written = ops.iter().filter(|(_, op)| writes(op) && is_answered(op) && op.e < read.b);
     let &(line, write) = written.max_by_key(|(_, op)| op.b)?;
     let may_be_gone = |op: &Op| deletes(op) && op.e > write.b && op.b < read.e;
-    if ops.iter().any(|(_, op)| may_be_gone(op)) || write.ttl.is_some() {
+    let all_lost = context.history.scenarios.iter().any(|(_, scenario)| {
+        scenario.fault == Fault::AllEmptied
+            && scenario.begin <= read.e
+            && scenario.healed >= write.b
+    });
+    if all_lost || write.ttl.is_some() || ops.iter().any(|(_, op)| may_be_gone(op)) {
         return None;
     }
     let text = "it was written, not deleted since, and is missing".to_owned();

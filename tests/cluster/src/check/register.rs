@@ -21,7 +21,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Context, Rule, Violation, explain};
-use crate::history::{Kind, Nanos, Op, Outcome, SECOND};
+use crate::history::{Fault, Kind, Nanos, Op, Outcome, SECOND};
 
 /// A value may go by so much before its time. memcached counts whole seconds, which costs up to one; a copy that was
 /// mended has one less than was left of the other, and begins its first second when it likes: up to two more.
@@ -29,7 +29,7 @@ pub(crate) const EARLY: Nanos = 3 * SECOND;
 /// It may be read for so much after its time.
 pub(crate) const LATE: Nanos = 2 * SECOND;
 /// Changes under way on one name, unanswered ones counted in, which the search can tell apart.
-const SLOTS: usize = 128;
+const SLOTS: usize = u128::BITS as usize;
 /// States of one name at one moment.
 const STATES_MAX: usize = 50_000;
 
@@ -189,6 +189,14 @@ fn actions(context: &Context<'_>, ops: &[(usize, &Op)]) -> (Vec<Action>, HashMap
             agains.push(Action { at, act, begin, end, certain, late, useless: Nanos::MAX });
         }
     }
+    // Where all caches lose everything, each name may be gone from then on.
+    for (_, scenario) in &context.history.scenarios {
+        if scenario.fault == Fault::AllEmptied {
+            let (act, certain, late) = (Act::Delete, false, false);
+            let (begin, end) = (scenario.begin, scenario.healed);
+            actions.push(Action { at: 0, act, begin, end, certain, late, useless: Nanos::MAX });
+        }
+    }
     // What a cache carries out late is there again, if it is read when its time was over.
     actions.extend(agains.into_iter().filter(|again| match again.act {
         Act::Set(value) => reads.get(&value) > expiry.get(&value),
@@ -277,15 +285,17 @@ struct Search<'a> {
     actions: &'a [Action],
     /// From when on a value may have gone by itself.
     expiry: &'a HashMap<Value, Nanos>,
-    /// What is under way, by slot.
-    slots: Vec<Option<usize>>,
+    /// What is under way: its slot, and which action it is.
+    under_way: Vec<(usize, usize)>,
+    /// The slots that are taken.
+    taken: u128,
     states: HashSet<State>,
 }
 
 impl<'a> Search<'a> {
     fn new(actions: &'a [Action], expiry: &'a HashMap<Value, Nanos>) -> Self {
         let states = HashSet::from([State { value: NULL, done: 0 }]);
-        Self { actions, expiry, slots: vec![None; SLOTS], states }
+        Self { actions, expiry, under_way: Vec::new(), taken: 0, states }
     }
 
     fn run(mut self) -> Vec<Stuck> {
@@ -303,14 +313,16 @@ impl<'a> Search<'a> {
         for (now, what, index) in events {
             let at = self.actions[index].at;
             if what == What::Begins {
-                let Some(slot) = self.slots.iter().position(Option::is_none) else {
+                let slot = self.taken.trailing_ones() as usize;
+                if slot >= SLOTS {
                     stuck.push(Stuck::TooMuch(at));
                     return stuck;
-                };
-                self.slots[slot] = Some(index);
+                }
+                self.taken |= 1 << slot;
+                self.under_way.push((slot, index));
                 continue;
             }
-            let Some(slot) = self.slots.iter().position(|&held| held == Some(index)) else {
+            let Some(&(slot, _)) = self.under_way.iter().find(|(_, held)| *held == index) else {
                 continue;
             };
             if what == What::Ends {
@@ -403,8 +415,7 @@ impl<'a> Search<'a> {
     }
 
     fn under_way(&self) -> impl Iterator<Item = (usize, &'a Action)> {
-        let used = self.slots.iter().enumerate();
-        used.filter_map(|(slot, held)| Some((slot, &self.actions[(*held)?])))
+        self.under_way.iter().map(|&(slot, index)| (slot, &self.actions[index]))
     }
 
     /// After an operation that cannot be explained: what it saw is from now on possible too, so that one mistake
@@ -421,7 +432,8 @@ impl<'a> Search<'a> {
     }
 
     fn free(&mut self, slot: usize) {
-        self.slots[slot] = None;
+        self.under_way.retain(|(held, _)| *held != slot);
+        self.taken &= !(1 << slot);
         let bit = !(1_u128 << slot);
         self.states = self
             .states

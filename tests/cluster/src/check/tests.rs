@@ -384,6 +384,18 @@ fn what_is_lost_while_two_caches_have_trouble_is_excused_and_told() {
 }
 
 #[test]
+fn where_all_caches_lose_everything_names_are_gone_once_and_phones_are_not_missing() {
+    let story = || Story::new().fault(Fault::AllEmptied, [1000, 1500]).set("1", [0, 10]);
+    story().get("", [6000, 6010]).set("2", [7000, 7010]).get("2", [8000, 8010]).holds();
+    story().get("", [6000, 6010]).get("1", [7000, 7010]).breaks_any(Rule::NoOrder);
+    story().set("2", [7000, 7010]).get("", [8000, 8010]).breaks(Rule::LostWrite, &[4, 5]);
+    let unanswered = story().op(Kind::Get, "r", "", [2000, 2010], Outcome::Unreachable, "");
+    unanswered.holds();
+    let story = Story::new().fault(Fault::AllEmptied, [2000, 2500]).register(20, [0, 10]);
+    story.look_up("PEERA_700", "", [3000, 3010]).breaks(Rule::PhoneMissing, &[4]);
+}
+
+#[test]
 fn invalid_is_never_right() {
     let story = Story::new().op(Kind::Get, "r", "", [0, 1], Outcome::Invalid, "");
     story.breaks(Rule::Invalid, &[2]);
