@@ -33,6 +33,17 @@ switch => Universal/fleet
 exten => _2XX,2,UserEvent(Next,Result: ${UNIVARSTATUS} ${DIALSTATUS})
 exten => h,1,UserEvent(Ended,Result: ${UNIVARSTATUS} ${DIALSTATUS} ${HANGUPCAUSE})
 
+; As docs/dialplan.md has it, but that it tells what it would do.
+[documented]
+switch => Universal/fleet
+exten => _2XX,2,GotoIf($[\"${UNIVARSTATUS}\" = \"MISSING\"]?voicemail)
+ same => n,GotoIf($[\"${DIALSTATUS}\" = \"NOANSWER\" | \"${DIALSTATUS}\" = \"BUSY\"]?voicemail)
+ same => n,UserEvent(Next,Result: congestion)
+ same => n,Hangup()
+ same => n(voicemail),UserEvent(Next,Result: voicemail)
+ same => n,Hangup()
+exten => h,1,UserEvent(Ended,Result: nothing)
+
 [others]
 switch => Universal/fleet
 switch => Universal/no-such-section
@@ -182,15 +193,19 @@ fn a_phone_that_nobody_has_is_missing_and_goes_to_the_next_priority_if_there_is_
 }
 
 #[test]
-fn a_phone_that_does_not_answer_or_whose_server_is_gone_is_told_by_dial_itself() -> Result<()> {
+fn voicemail_is_for_a_phone_that_nobody_has_or_that_does_not_answer_and_for_no_other() -> Result<()>
+{
     let lab = lab("switch-noanswer")?;
     let desk = lab.phone("200").answers(false).start()?;
     desk.register_at(lab.b(), HOUR)?;
     found(lab.a(), "PEERB_200")?;
     assert_eq!(told(lab.a(), "200@voicemail", "Next")?, "OK NOANSWER");
-    desk.kill();
+    assert_eq!(told(lab.a(), "200@documented", "Next")?, "voicemail");
+    assert_eq!(told(lab.a(), "204@documented", "Next")?, "voicemail", "nobody has it");
+    // Who has it is known, and does not answer.
     lab.b().kill();
-    assert!(told(lab.a(), "200@voicemail", "Next")?.starts_with("OK "));
+    stale(&lab, "PEERB_200", lab.b())?;
+    assert_eq!(told(lab.a(), "200@documented", "Next")?, "congestion");
     Ok(())
 }
 
@@ -251,6 +266,7 @@ fn dead_caches_are_no_missing_phone_the_call_ends_and_no_voicemail_takes_it() ->
     // 34: Asterisk's congestion.
     assert_eq!(told(lab.a(), "200@voicemail", "Ended")?, "UNREACHABLE CONGESTION 34");
     assert_eq!(told(lab.a(), "200@cautious", "Error")?, "UNREACHABLE CONGESTION");
+    assert_eq!(told(lab.a(), "200@documented", "Ended")?, "nothing");
     let caller = lab.phone("202").start()?;
     caller.add_account(lab.a())?;
     let reason = refused(&caller, lab.a(), "200")?;
@@ -377,10 +393,14 @@ fn a_call_that_was_put_through_keeps_the_module_and_a_reload_does_not_mind() -> 
 }
 
 const CALLS: usize = 100;
-const ROUNDS: u32 = 100;
+const ROUNDS: u32 = 60;
 
-/// A call that is at the switch again and again, whatever becomes of it.
+/// A call that is at the switch again and again, whatever becomes of it. Where the module is loaded between
+/// two looks of Asterisk's at the same extension (no, then yes), Asterisk waits for more digits, or hangs up.
 const AGAIN: &str = "
+[general]
+autofallthrough = no
+
 [again]
 switch => Universal/fleet
 exten => s,1,Answer()
@@ -391,6 +411,7 @@ exten => i,1,Wait(1)
  same => n,Goto(200,1)
 exten => e,1,Wait(1)
  same => n,Goto(200,1)
+exten => t,1,Goto(200,1)
 ";
 
 #[test]

@@ -219,17 +219,25 @@ impl Registrar {
 
     /// Every phone in every section that covers its driver, then those being withdrawn.
     pub fn peers(&self) -> impl Iterator<Item = PeerView<'_>> {
-        let present = self.sources.values().flat_map(|source| {
-            source.records.iter().filter_map(|(_, record)| {
-                let record = match record {
-                    Ok(id) => Ok(self.records.get(id)?),
-                    Err(why) => Err(*why),
-                };
-                Some(PeerView::of(source, record))
-            })
-        });
+        let present = self.sources.values().flat_map(|source| self.views(source));
         let leaving = self.records.values().filter(|r| r.sources.is_empty());
         present.chain(leaving.map(PeerView::leaving))
+    }
+
+    /// The same for the phones of one name, of whatever driver.
+    pub fn peers_named<'a>(&'a self, endpoint: &'a str) -> impl Iterator<Item = PeerView<'a>> {
+        let ids = self.drivers.values().filter_map(|of_driver| of_driver.get(endpoint));
+        ids.filter_map(|id| self.sources.get(id)).flat_map(|source| self.views(source))
+    }
+
+    fn views<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = PeerView<'a>> {
+        source.records.iter().filter_map(|(_, record)| {
+            let record = match record {
+                Ok(id) => Ok(self.records.get(id)?),
+                Err(why) => Err(*why),
+            };
+            Some(PeerView::of(source, record))
+        })
     }
 
     /// How many claims are under way. A clean stop waits until this and the queue are empty.

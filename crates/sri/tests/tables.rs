@@ -20,6 +20,18 @@ fn a_driver_in_two_sections_is_published_under_each() {
 }
 
 #[test]
+fn a_peer_is_found_by_its_name_in_every_section_and_no_other_is() {
+    let mut bench = Bench::new(vec![
+        rules("near", "A_", "serverA", &["pjsip"]),
+        rules("far", "B_", "gw.example", &["IAX2", "PjSip"]),
+    ]);
+    bench.register("200", 3600).register("2000", 3600);
+    let found: Vec<_> = bench.registrar.peers_named("200").map(|peer| peer.key.to_vec()).collect();
+    assert_eq!(found, [b"A_200", b"B_200"]);
+    assert_eq!(bench.registrar.peers_named("20").count(), 0);
+}
+
+#[test]
 fn a_key_that_cannot_be_is_never_sent_and_says_why() {
     let mut bench = Bench::new(phones());
     bench.register("two words", 3600).register("tab\there", 3600).register("", 3600);

@@ -27,7 +27,7 @@ Exit codes:
   2  wrong as asked: usage, a name, a value, universal.conf, a file
   3  unreachable: a cache server cannot tell, or a list is incomplete
   4  partly done: export or import is incomplete
-Of several names the worst counts: 2, then 3, 1, 0.";
+Of several names the worst counts: 2, then 3, then 1.";
 
 impl Exit {
     /// The number that the shell sees.

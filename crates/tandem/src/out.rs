@@ -77,10 +77,12 @@ fn told(error: io::Error) -> anyhow::Error {
     }
 }
 
-/// What [`complain!`] does: a line on standard error. What is not ours in it must be escaped by the caller ([`text::escaped`]).
+/// What [`complain!`] does: a line on standard error, or several, with nothing raw in them for a terminal.
 pub(crate) fn to_stderr(line: fmt::Arguments<'_>) {
+    let text = line.to_string();
+    let lines: Vec<String> = text.split('\n').map(|line| text::escaped(line.as_bytes())).collect();
     // Nobody to tell if this fails.
-    let _ = writeln!(io::stderr(), "tandem: {line}");
+    let _ = writeln!(io::stderr(), "tandem: {}", lines.join("\n"));
 }
 
 macro_rules! complain {

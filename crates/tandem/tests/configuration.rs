@@ -48,6 +48,9 @@ fn a_mistake_names_file_section_line_and_cure() {
     }
     tandem("univar get A --config /nonexistent.conf").run().exits(2).stderr_has("nonexistent.conf");
     tandem("univar get A --config /").run().exits(2);
+    let evil = folder.file("universal.conf", "[general]\nservers = a\u{1b}[2J:0\n");
+    let said = tandem("univar get A --config").arg(evil).run().exits(2).stderr();
+    assert!(said.contains("\\x1b[2J") && !said.contains('\u{1b}'), "{said}");
     let odd = folder.file("universal.conf", "[general]\nservers = 127.0.0.1:1\nlost line\n");
     tandem("univar get A --config").arg(odd).run().exits(3).stderr_has("line 3: there is no '='");
 }

@@ -6,6 +6,7 @@
 //! is newer than it all the same, for that name alone: [`Clock::after`].)
 
 use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(not(test))]
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::envelope::Version;
@@ -41,9 +42,31 @@ impl Clock {
     }
 }
 
+#[cfg(not(test))]
 fn unix_now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+pub(crate) use simulated::{set_unix_now_ms, unix_now_ms};
+
+/// The model's time, for it simulates the nodes' clocks too.
+#[cfg(test)]
+mod simulated {
+    use std::cell::Cell;
+
+    thread_local! {
+        static NOW_MS: Cell<u64> = const { Cell::new(1_700_000_000_000) };
+    }
+
+    pub(crate) fn unix_now_ms() -> u64 {
+        NOW_MS.get()
+    }
+
+    pub(crate) fn set_unix_now_ms(now_ms: u64) {
+        NOW_MS.set(now_ms);
+    }
 }
 
 #[cfg(test)]

@@ -142,7 +142,8 @@ impl Record {
         (self.version, self.owner(), &self.data) > (other.version, other.owner(), &other.data)
     }
 
-    fn owner(&self) -> &[u8] {
+    /// Who wrote it.
+    pub(crate) fn owner(&self) -> &[u8] {
         let len = usize::from(self.data[HEAD_BYTES - 1]);
         &self.data[HEAD_BYTES..HEAD_BYTES + len]
     }

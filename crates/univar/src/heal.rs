@@ -14,7 +14,6 @@ use memcache_proto::{FlagBuf, Flags, Key, LineReply, Request, Response, SetMode}
 use crate::dump::{Dump, DumpEnd};
 use crate::epoch::EpochId;
 use crate::lane::{Lane, drive};
-use crate::rounds::unix_now_s;
 use crate::server::{Server, lock};
 use crate::status::{Event, EventKind};
 use crate::talk::{Heard, Talk, TalkError};
@@ -55,7 +54,7 @@ impl Store {
     pub fn heal(&self, pause: &dyn Fn(Duration) -> bool) -> Vec<Event> {
         let mut events = Vec::new();
         for at in 0..self.servers.len() {
-            let Some(id) = due(&self.servers[at]) else { continue };
+            let Some(id) = due(&self.servers[at], Instant::now()) else { continue };
             if !self.is_healer(at, false) || !self.is_healer(at, true) {
                 continue;
             }
@@ -114,7 +113,7 @@ impl Store {
         let mut renewed = Instant::now();
         for batch in names.chunks(BATCH_NAMES) {
             let start = Instant::now();
-            if due(server) != Some(id) {
+            if due(server, start) != Some(id) {
                 // Another epoch has begun, or another node was quicker.
                 return None;
             }
@@ -155,7 +154,8 @@ impl Store {
         for partner in self.partners(at) {
             let end = Instant::now() + LIST_LIMIT;
             let all = loop {
-                let dump = Dump::new(b"", usize::MAX, unix_now_s());
+                // What is over by its own server's clock is for that one to leave out: ours may be wrong.
+                let dump = Dump::new(b"", usize::MAX, 0);
                 let mut lanes = [Lane::patient(&self.servers[partner], dump, end)];
                 drive(&mut lanes);
                 let [lane] = lanes;
@@ -181,13 +181,13 @@ impl Store {
     }
 }
 
-/// The epoch in which the server is to be compared now, if it is.
-fn due(server: &Server) -> Option<EpochId> {
+/// The epoch in which the server is to be compared at `now`, if it is.
+pub(crate) fn due(server: &Server, now: Instant) -> Option<EpochId> {
     let upkeep = lock(&server.upkeep);
     let (id, since) = upkeep.healing_since?;
     let due = server.is_replicated()
         && server.is_up()
-        && since.elapsed() >= SETTLE
+        && now.saturating_duration_since(since) >= SETTLE
         && upkeep.complete_for != Some(id);
     due.then_some(id)
 }

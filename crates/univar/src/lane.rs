@@ -30,6 +30,8 @@ pub(crate) struct Lane<'s, T> {
     link: Link,
     /// It came from the pool, and nothing was received on it since: it may be long dead.
     may_be_stale: bool,
+    /// How many of the server's addresses have refused.
+    refusals: usize,
     /// The I/O thread should look at this server.
     pub(crate) alarm: bool,
     /// How it ended.
@@ -76,6 +78,7 @@ impl<'s, T: Talk> Lane<'s, T> {
             blocking,
             link: Link::Idle,
             may_be_stale: false,
+            refusals: 0,
             alarm: false,
             succeeded: false,
         }
@@ -96,14 +99,24 @@ impl<'s, T: Talk> Lane<'s, T> {
         self.may_be_stale = false;
         match self.server.connect(self.blocking.is_none()) {
             Ok(connection) => self.link = Link::Connecting(connection),
-            Err(trouble) => self.fail(trouble),
+            Err(trouble) => self.not_connected(trouble),
         }
+    }
+
+    /// A host name may have several addresses, and memcached listen on one of them.
+    fn not_connected(&mut self, trouble: Trouble) {
+        self.refusals += 1;
+        if matches!(trouble, Trouble::Connect(_)) && self.refusals < self.server.addresses() {
+            self.server.try_next_address();
+            return self.connect();
+        }
+        self.fail(trouble);
     }
 
     fn connected(&mut self, mut connection: Connection) {
         match connection.finish_connect() {
             Ok(()) => self.talk_on(connection),
-            Err(error) => self.fail(Trouble::Connect(error)),
+            Err(error) => self.not_connected(Trouble::Connect(error)),
         }
     }
 

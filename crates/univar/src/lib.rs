@@ -22,6 +22,8 @@ pub mod epoch;
 mod heal;
 mod lane;
 mod maintain;
+#[cfg(test)]
+mod model;
 mod name;
 mod op;
 mod probe;

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::epoch::{EpochId, Marker};
 use crate::lane::{Lane, drive};
-use crate::probe::{Duty, Probe};
+use crate::probe::{Duty, Found, Probe};
 use crate::server::{Server, lock};
 use crate::status::{Event, EventKind};
+use crate::switch_off;
 
 /// How long a probe may take: well within the interval, and longer than any healthy server needs.
 pub(crate) const PROBE_DEADLINE: Duration = Duration::from_millis(200);
@@ -30,26 +31,17 @@ pub(crate) fn maintain(servers: &[Arc<Server>]) -> Vec<Event> {
     let mut lanes = Vec::with_capacity(servers.len());
     let mut owed = Vec::with_capacity(servers.len());
     for server in servers {
-        server.look();
         server.drop_old(start);
-        let upkeep = lock(&server.upkeep);
-        if upkeep.reported_up == Some(false) {
-            // What was written meanwhile, it may not have.
-            server.owe();
-        }
-        let (by_now, unsettled) = server.owed();
-        // A slow server misses every write of the dialplan; it is healed when it is quick again.
-        let unsettled = unsettled && (server.is_quick() || !server.is_up());
-        let (replicated, complete_for) = (server.is_replicated(), upkeep.complete_for);
-        let duty = Duty { owed: unsettled, replicated, complete_for };
-        let probe = Probe::new(upkeep.watch.clone(), random_id(), duty);
+        let (probe, by_now) = begin(server, random_id());
         lanes.push(Lane::patient(server, probe, deadline));
         owed.push(by_now);
     }
     drive(&mut lanes);
+    let now = Instant::now();
     let mut events = Vec::new();
     for (lane, owed) in lanes.into_iter().zip(owed) {
-        conclude(lane, start, owed, &mut events);
+        let found = lane.succeeded.then(|| lane.talk.found());
+        conclude(lane.server, found, (start, now), owed, &mut events);
     }
     for server in servers {
         report_refused(server, start, &mut events);
@@ -57,11 +49,34 @@ pub(crate) fn maintain(servers: &[Arc<Server>]) -> Vec<Event> {
     events
 }
 
-fn conclude(lane: Lane<'_, Probe>, start: Instant, owed: u64, events: &mut Vec<Event>) {
-    let server = lane.server;
+/// The probe of a server, and how often it was owed a write by now. `new_id` is used if the marker
+/// is gone.
+pub(crate) fn begin(server: &Server, new_id: EpochId) -> (Probe, u64) {
+    server.look();
+    let upkeep = lock(&server.upkeep);
+    if upkeep.reported_up == Some(false) {
+        // What was written meanwhile, it may not have.
+        server.owe();
+    }
+    let (by_now, unsettled) = server.owed();
+    // A slow server misses every write of the dialplan; it is healed when it is quick again.
+    let unsettled = unsettled && (server.is_quick() || !server.is_up());
+    let replicated = server.is_replicated() && !switch_off::comparing();
+    let duty = Duty { owed: unsettled, replicated, complete_for: upkeep.complete_for };
+    (Probe::new(upkeep.watch.clone(), new_id, duty), by_now)
+}
+
+/// Takes in what a probe found, if it was answered, that ran from `start` to `now`.
+pub(crate) fn conclude(
+    server: &Server,
+    found: Option<Found>,
+    (start, now): (Instant, Instant),
+    owed: u64,
+    events: &mut Vec<Event>,
+) {
     let mut upkeep = lock(&server.upkeep);
     let mut report = |kind| events.push(Event { server: Arc::clone(server.name()), kind });
-    if !lane.succeeded {
+    let Some(found) = found else {
         upkeep.watch.contact_lost();
         server.probe_failed();
         upkeep.unanswered += 1;
@@ -74,9 +89,8 @@ fn conclude(lane: Lane<'_, Probe>, start: Instant, owed: u64, events: &mut Vec<E
         }
         upkeep.reported_up = Some(false);
         return;
-    }
+    };
     upkeep.unanswered = 0;
-    let found = lane.talk.found();
     let took = found.answered_at.map_or(Duration::ZERO, |at| at.duration_since(start));
     server.probed(found.marker, found.watch.known_id(), took);
     if !found.owed {
@@ -85,7 +99,7 @@ fn conclude(lane: Lane<'_, Probe>, start: Instant, owed: u64, events: &mut Vec<E
     upkeep.watch = found.watch;
     upkeep.healing_since = match (upkeep.healing_since, found.marker) {
         (Some((id, since)), Marker::Healing(now)) if id == now => Some((id, since)),
-        (_, Marker::Healing(id)) => Some((id, Instant::now())),
+        (_, Marker::Healing(id)) => Some((id, now)),
         _ => None,
     };
     if upkeep.reported_up != Some(true) {

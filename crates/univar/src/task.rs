@@ -7,7 +7,10 @@
 //! - **Reads** look at both copies. The newest record is the answer; a copy that is older is
 //!   written again before the answer is given, so that no later read can go back.
 //! - **Set, Take and Delete** look and write in one round. Only if the look shows a record that is
-//!   newer than what was written (another writer, or one whose clock is ahead) is there a second.
+//!   newer than what was written (another writer, or one whose clock is ahead) do they look again:
+//!   what still stands is written once more, newer, and guarded; what another has written over it
+//!   meanwhile is left, and is made the same everywhere. (A second unguarded write could undo
+//!   what another was told is done: a lock's next holder, for one.)
 //! - **All others** look first, and then write what they decided, guarded by what they saw, to one
 //!   copy after the other, always in the ring's order: so of two that race the first copy knows
 //!   one winner. (It is the first one that both can reach; see `docs/consistency.md`, "Counters and
@@ -60,6 +63,8 @@ pub(crate) struct Task<'a> {
     round: u8,
     /// The version of what this task has written to one copy, if the other was not as expected.
     mine: Option<Version>,
+    /// What this task has written blindly replaced something that is newer.
+    outdated: Option<Outdated>,
     /// Under which name it counts, and what it has counted.
     writer: Option<u64>,
     counted: Option<Counted>,
@@ -105,7 +110,6 @@ enum Stage {
     /// Look and write at once.
     Blind {
         write: Write,
-        was: Option<Outcome>,
     },
     /// Write to all copies that have a guard here.
     Mend {
@@ -132,6 +136,14 @@ struct Write {
     version: Version,
 }
 
+/// A blind write of this task's that is older than what it replaced.
+#[derive(Clone, Debug)]
+struct Outdated {
+    mine: Version,
+    replaced: Version,
+    answer: Outcome,
+}
+
 /// What a task has counted, or is about to.
 #[derive(Clone, Copy, Debug)]
 struct Counted {
@@ -154,6 +166,7 @@ impl<'a> Task<'a> {
             mine: None,
             writer: None,
             counted: None,
+            outdated: None,
             only_mends: false,
             refused: [false; COPIES_MAX],
         };
@@ -163,7 +176,7 @@ impl<'a> Task<'a> {
             }
             _ => match op {
                 Op::Set { .. } | Op::Take { .. } | Op::Delete { .. } => {
-                    Stage::Blind { write: task.blind_write(clock, None), was: None }
+                    Stage::Blind { write: task.blind_write(clock, None) }
                 }
                 _ => Stage::Look,
             },
@@ -236,7 +249,7 @@ impl<'a> Task<'a> {
             Stage::Over(_) => (None, None),
             Stage::Look if self.reads_bare() => (Some(Verb::Read), None),
             Stage::Look => (Some(Verb::Look), None),
-            Stage::Blind { write, .. } => {
+            Stage::Blind { write } => {
                 (self.keeping.has_envelopes().then_some(Verb::Look), Some(write.verb(Guard::Free)))
             }
             Stage::Mend { write, guards, .. } => (None, guards[at].map(|guard| write.verb(guard))),
@@ -286,14 +299,14 @@ impl<'a> Task<'a> {
         self.stage = match stage {
             Stage::Look if self.all_silent() => Stage::Over(Outcome::Unreachable),
             Stage::Look => self.decide(clock),
-            Stage::Blind { write, was } => self.after_blind(clock, &write, was),
+            Stage::Blind { write } => self.after_blind(&write),
             Stage::Mend { answer, .. } => self.after_mend(answer),
             Stage::InTurn { at, write, guards, answer } => {
                 self.after_turn(at, write, guards, answer)
             }
             Stage::Over(outcome) => Stage::Over(outcome),
         };
-        if matches!(self.stage, Stage::Look | Stage::Blind { .. }) {
+        if matches!(self.stage, Stage::Look) {
             for copy in &mut self.copies {
                 (copy.seen, copy.written) = (None, None);
             }
@@ -379,8 +392,8 @@ impl<'a> Task<'a> {
     }
 
     /// Look and write in one: done, unless a look showed something newer than what was written.
-    fn after_blind(&mut self, clock: &Clock, write: &Write, was: Option<Outcome>) -> Stage {
-        let was = was.or_else(|| self.blind_outcome());
+    fn after_blind(&mut self, write: &Write) -> Stage {
+        let answer = self.blind_outcome(write.version);
         let copies = &self.copies[..self.keeping.copies];
         if copies.iter().any(|copy| copy.written == Some(Reply::TooLarge)) {
             return Stage::Over(Outcome::Invalid(Invalid::Refused));
@@ -389,35 +402,37 @@ impl<'a> Task<'a> {
         if !copies.iter().any(written) {
             return Stage::Over(Outcome::Unreachable);
         }
-        let newest = copies.iter().filter_map(|copy| copy.seen.as_ref()?.version()).max();
+        let seen = copies.iter().filter_map(|copy| copy.seen.as_ref()?.version());
+        let newest = seen.max().filter(|_| !switch_off::looking());
         match newest.filter(|newest| *newest >= write.version && self.keeping.has_envelopes()) {
-            Some(newest) => {
-                let write = self.blind_write(clock, Some(newest));
-                self.again(Stage::Blind { write, was })
+            Some(replaced) => {
+                self.outdated = Some(Outdated { mine: write.version, replaced, answer });
+                self.again(Stage::Look)
             }
-            None => Stage::Over(was.unwrap_or(Outcome::Unreachable)),
+            None => Stage::Over(answer),
         }
     }
 
     /// What a blind write is answered, as far as that depends on what was there before.
-    fn blind_outcome(&self) -> Option<Outcome> {
+    fn blind_outcome(&self, mine: Version) -> Outcome {
         if !matches!(self.op, Op::Delete { .. }) {
-            return Some(Outcome::Done);
+            return Outcome::Done;
         }
         if !self.keeping.has_envelopes() {
             let copy = &self.copies[0];
-            return Some(match (&copy.written, &copy.seen) {
+            return match (&copy.written, &copy.seen) {
                 (Some(Reply::Done), _) => Outcome::Done,
                 (Some(Reply::Miss), Some(seen)) if seen.miss_counts => Outcome::Missing,
                 _ => Outcome::Unreachable,
-            });
+            };
         }
         // The tombstone stands, so the name is certainly gone, whatever could not be told before.
-        let was_gone = match self.newest() {
+        // Our own, which a reader may have passed on, is no news.
+        let was_gone = match self.newest_of(|seen| !self.is_ours(seen, mine)) {
             Some(at) => self.copies[at].seen.as_ref().is_some_and(Seen::is_tombstone),
             None => self.is_certainly_absent(),
         };
-        Some(if was_gone { Outcome::Missing } else { Outcome::Done })
+        if was_gone { Outcome::Missing } else { Outcome::Done }
     }
 
     fn after_mend(&mut self, answer: Outcome) -> Stage {
@@ -472,13 +487,21 @@ impl<'a> Task<'a> {
 
     /// The copy with the record that counts.
     fn newest(&self) -> Option<usize> {
+        self.newest_of(|_| true)
+    }
+
+    /// The same, of those that are of interest.
+    fn newest_of(&self, is_of_interest: impl Fn(&Seen) -> bool) -> Option<usize> {
         let mut newest: Option<(&Seen, &Found)> = None;
         let mut counts_at = None;
         for (at, copy) in self.copies[..self.keeping.copies].iter().enumerate() {
-            let Some(seen) = &copy.seen else { continue };
+            let Some(seen) = copy.seen.as_ref().filter(|seen| is_of_interest(seen)) else {
+                continue;
+            };
             let counts = match (newest, &seen.found) {
                 (_, Found::Nothing | Found::Refused) => false,
                 (None, _) => true,
+                _ if switch_off::newest() => false,
                 // Of two bare ones, the first copy's: other clients know no second.
                 (Some((_, Found::Bare(_))), _) => false,
                 (_, Found::Bare(_)) => true,
@@ -512,6 +535,13 @@ impl Seen {
             Found::Record(record) => Some(record.version),
             _ => None,
         }
+    }
+
+    /// Whether it is the record that this owner wrote with this version: two nodes may make the
+    /// same version.
+    fn is_of(&self, version: Version, owner: &[u8]) -> bool {
+        matches!(&self.found, Found::Record(record)
+            if record.version == version && record.owner() == owner)
     }
 
     /// Whether it says that there is no value: it was deleted, or its life is over.

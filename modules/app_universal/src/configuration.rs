@@ -117,8 +117,9 @@ fn store(
     Store::new(&config, previous, Arc::new(move || bell.servers()))
 }
 
-/// Whoever publishes nothing has no better name.
+/// Whoever publishes nothing has no better name. Two who wrote under one could give two values one
+/// version; so it is no other's.
 fn host_name() -> String {
     let name = asterisk::system::host_name().unwrap_or_default();
-    name.to_string_lossy().into_owned()
+    format!("{}/{}", name.to_string_lossy(), std::process::id())
 }

@@ -149,11 +149,12 @@ fn is_ours(current: &Current, identity: &[u8]) -> bool {
 /// How to call a peer that is registered here: as a device, so not through any dialplan.
 fn here(shared: &Shared, channel: &mut Channel<'_>, peer: &[u8]) -> Vec<Vec<u8>> {
     let mut drivers: Vec<String> = Vec::new();
-    for view in shared.registrar().peers() {
+    // Peers' names are UTF-8 (see drivers).
+    let endpoint = std::str::from_utf8(peer).unwrap_or_default();
+    for view in shared.registrar().peers_named(endpoint) {
         // One that was overtaken has registered elsewhere since.
         let is_here = !view.contacts.is_empty() && view.state != PeerState::StoodBack;
-        let is_it = is_here && view.endpoint.as_bytes() == peer;
-        if is_it && !drivers.iter().any(|driver| driver == view.driver) {
+        if is_here && !drivers.iter().any(|driver| driver == view.driver) {
             drivers.push(view.driver.to_owned());
         }
     }

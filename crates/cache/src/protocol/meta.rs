@@ -56,7 +56,8 @@ pub(super) fn get(env: Env<'_>, words: &Words<'_>, out: &mut Vec<u8>) -> Flow {
     let mut held = env.shared.cache.hold(key, env.now);
     let found = held.find();
     let created = match (found, flags.vivify) {
-        (None, Some(expires)) => held.insert_empty(expires, flags.cas, flags.key_is_binary),
+        // Its life is set where `N` stands among the flags: a `t` before it sees none, as there.
+        (None, Some(_)) => held.insert_empty(NEVER, flags.cas, flags.key_is_binary),
         _ => None,
     };
     let id = found.or(created);
@@ -372,8 +373,8 @@ pub(super) fn arithmetic(env: Env<'_>, words: &Words<'_>, out: &mut Vec<u8>) -> 
     let changed = held.change(&delta);
     let (id, number, created) = match (changed, flags.vivify) {
         (Changed::To { id, number }, _) => (id, number, false),
-        (Changed::NotFound, Some(expires)) => {
-            match held.insert_number(flags.initial, expires, flags.cas, flags.key_is_binary) {
+        (Changed::NotFound, Some(_)) => {
+            match held.insert_number(flags.initial, NEVER, flags.cas, flags.key_is_binary) {
                 Some(id) => (id, flags.initial, true),
                 None => return say(out, "SERVER_ERROR Out of memory allocating new item"),
             }

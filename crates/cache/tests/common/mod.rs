@@ -175,7 +175,7 @@ impl Pair {
 
 /// Whether two answers are the same. The two servers' seconds do not begin at the same time: so a
 /// time that is left (`t60`) may differ by one.
-fn same_but_for_a_second(ours: &[u8], theirs: &[u8]) -> bool {
+pub fn same_but_for_a_second(ours: &[u8], theirs: &[u8]) -> bool {
     let words = |text: &[u8]| -> Vec<Vec<u8>> {
         text.split(|byte| b" \r".contains(byte)).map(<[u8]>::to_vec).collect()
     };

@@ -93,7 +93,8 @@ impl Watch {
             let now = Instant::now();
             if now >= next_look || matches!(hint, Hint::All) {
                 hint = Hint::All;
-                let told = feeds.are_complete();
+                // What is being healed tells nothing when that is over.
+                let told = feeds.are_complete() && view.gaps.is_empty();
                 let interval = Duration::from_millis(self.interval);
                 next_look = now + if told { interval.max(LOOK_ANYWAY) } else { interval };
             }

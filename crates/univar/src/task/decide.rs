@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Found, Guard, Seen, Stage, Task, Write};
+use super::{Found, Guard, Outdated, Seen, Stage, Task, Write};
 use crate::clock::Clock;
 use crate::count::Count;
 use crate::envelope::Version;
-use crate::{Invalid, Op, Outcome, switch_off};
+use crate::{Invalid, OWNER_MAX_BYTES, Op, Outcome, switch_off};
 
 impl<'a> Task<'a> {
     /// Decides after a look that at least one copy has answered.
@@ -17,11 +17,28 @@ impl<'a> Task<'a> {
             Op::Add { value, ttl, .. } => self.decide_add(clock, value, ttl),
             Op::Increment { by, ttl, .. } => self.decide_increment(clock, by, ttl),
             Op::Touch { ttl, .. } => self.decide_touch(clock, ttl),
-            Op::Get { .. }
-            | Op::Life { .. }
-            | Op::Set { .. }
-            | Op::Take { .. }
-            | Op::Delete { .. } => self.decide_read(clock),
+            Op::Get { .. } | Op::Life { .. } => self.decide_read(clock),
+            Op::Set { .. } | Op::Take { .. } | Op::Delete { .. } => self.decide_outdated(clock),
+        }
+    }
+
+    /// What was written blindly is older than what it replaced.
+    fn decide_outdated(&mut self, clock: &Clock) -> Stage {
+        let Some(Outdated { mine, replaced, answer }) = self.outdated.clone() else {
+            return Stage::Over(Outcome::Unreachable);
+        };
+        let Some(at) = self.newest() else { return Stage::Over(answer) };
+        let stands = self.copies[at].seen.as_ref().is_some_and(|seen| self.is_ours(seen, mine));
+        if stands && mine <= replaced {
+            let write = self.blind_write(clock, Some(replaced));
+            let mine = write.version;
+            self.outdated = Some(Outdated { mine, replaced, answer: answer.clone() });
+            let guards = self.guards(|_| true);
+            return Stage::Mend { write, guards, answer };
+        }
+        match self.mending(clock, at) {
+            Some((write, guards)) => Stage::Mend { write, guards, answer },
+            None => Stage::Over(answer),
         }
     }
 
@@ -80,6 +97,7 @@ impl<'a> Task<'a> {
         // passed on shorter by one, so that no copy outlives the one that it is made from.
         let ttl = match newest.left_s {
             Some(..=1) => return None,
+            Some(left_s) if switch_off::shorter_life() => Some(Duration::from_secs(left_s)),
             Some(left_s) => Some(Duration::from_secs(left_s - 1)),
             None => None,
         };
@@ -144,9 +162,8 @@ impl<'a> Task<'a> {
         if let Some(mine) = self.mine {
             // One copy has ours. What stands at the other was added by somebody who could not
             // reach the first, and has been told so: it is theirs.
-            let theirs = self
-                .seen()
-                .find(|(_, seen)| seen.value().is_some() && seen.version() != Some(mine));
+            let theirs =
+                self.seen().find(|(_, seen)| seen.value().is_some() && !self.is_ours(seen, mine));
             if let Some((_, theirs)) = theirs {
                 return self
                     .write_in_turn(self.anew(clock, theirs, theirs.left()), Outcome::Exists);
@@ -197,14 +214,26 @@ impl<'a> Task<'a> {
         write: Write,
         answer: Outcome,
     ) -> Stage {
+        let guards = self.guards(which);
+        match guards.iter().position(Option::is_some) {
+            Some(_) if switch_off::turns() => Stage::Mend { write, guards, answer },
+            Some(at) => Stage::InTurn { at, write, guards, answer },
+            None => Stage::Over(Outcome::Unreachable),
+        }
+    }
+
+    /// That those copies are still as they were seen.
+    pub(super) fn guards(&self, which: impl Fn(&Seen) -> bool) -> [Option<Guard>; 2] {
         let mut guards = [None; 2];
         for (at, seen) in self.seen().filter(|(_, seen)| which(seen)) {
             guards[at] = Some(seen.guard());
         }
-        match guards.iter().position(Option::is_some) {
-            Some(at) => Stage::InTurn { at, write, guards, answer },
-            None => Stage::Over(Outcome::Unreachable),
-        }
+        guards
+    }
+
+    /// Whether this is what we have written with this version.
+    pub(super) fn is_ours(&self, seen: &Seen, version: Version) -> bool {
+        seen.is_of(version, &self.keeping.owner[..self.keeping.owner.len().min(OWNER_MAX_BYTES)])
     }
 
     pub(super) fn cannot_tell(&self) -> Stage {

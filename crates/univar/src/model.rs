@@ -1,0 +1,163 @@
+//! The model of two copies: the real decision code over random histories of operations and faults,
+//! and a checker of the promises of `docs/consistency.md`, "Two copies".
+//!
+//! Real are `task`, `batch`, `envelope`, `clock`, `probe`, `epoch`, and the parts of `server`,
+//! `maintain` and `heal` that decide. Simulated are time, the network, memcached and the few lines
+//! of shell between them. A history is its [`script::Script`]; a failure prints the smallest that
+//! proptest finds, with its seed. `TANDEM_MODEL_CASES` runs more of them.
+//!
+//! Each rule is switched off once (`switch_off`), and the same histories must then break a promise:
+//! a checker that cannot fail proves nothing.
+
+mod cache;
+mod check;
+mod history;
+mod linear;
+mod node;
+mod run;
+mod script;
+mod wire;
+mod world;
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, TestRunner};
+
+use check::{Rule, violations};
+use script::{Class, scripts};
+
+/// Simulated time, in microseconds since the beginning.
+pub(crate) type Us = u64;
+pub(crate) const MS: Us = 1_000;
+pub(crate) const S: Us = 1_000_000;
+/// A client gives up after this.
+pub(crate) const DEADLINE: Us = 50 * MS;
+
+/// The rule that is switched off.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Off {
+    Nothing,
+    /// Who reads writes the newest to the copy that is older.
+    WriteBack,
+    /// A delete leaves a tombstone.
+    Tombstones,
+    /// A miss counts only if the marker says so.
+    Marker,
+    /// A blind write looks at what it replaces.
+    Looking,
+    /// Who adds or counts writes one copy after the other.
+    Turns,
+    /// The newest counts.
+    Newest,
+    /// A copy's life is shorter than that of what it is made from.
+    ShorterLife,
+    /// A cache server that missed a write is healed.
+    Owing,
+    /// Healing ends only when everything was compared.
+    Comparing,
+}
+
+impl Off {
+    fn rule(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Nothing => return None,
+            Self::WriteBack => "repair",
+            Self::Tombstones => "tombstones",
+            Self::Marker => "epoch",
+            Self::Looking => "looking",
+            Self::Turns => "turns",
+            Self::Newest => "newest",
+            Self::ShorterLife => "shorter_life",
+            Self::Owing => "owing",
+            Self::Comparing => "comparing",
+        })
+    }
+}
+
+const CASES: u32 = 150;
+/// A rule that is switched off must be noticed within so many histories.
+const CASES_OFF: usize = 400;
+
+#[test]
+fn random_histories_keep_every_promise() {
+    let cases = std::env::var("TANDEM_MODEL_CASES").ok().and_then(|n| n.parse().ok());
+    let cases = cases.unwrap_or(CASES);
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&scripts(), |script| {
+        let broken = violations(&world::run(&script, Off::Nothing));
+        prop_assert!(broken.is_empty(), "{:#?}", &broken[..broken.len().min(5)]);
+        Ok(())
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+fn surveys() {
+    use Off::*;
+    for off in
+        [WriteBack, Marker, Looking, Comparing, Turns, Newest, ShorterLife, Owing, Tombstones]
+    {
+        let mut runner = TestRunner::deterministic();
+        let mut rules: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        for case in 0..400 {
+            let script = scripts().new_tree(&mut runner).expect("a script").current();
+            for v in violations(&world::run(&script, off)) {
+                let (_, count) = rules.entry(format!("{:?}", v.rule)).or_insert((case, 0));
+                *count += 1;
+            }
+        }
+        println!("OFF {off:?} {rules:?}");
+    }
+}
+
+#[test]
+fn survey() {
+    let off = Off::Nothing;
+    let n: usize = std::env::var("SURVEY").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
+    let mut runner = TestRunner::deterministic();
+    let mut rules: BTreeMap<String, usize> = BTreeMap::new();
+    let mut ops = 0;
+    for case in 0..n {
+        let script = scripts().new_tree(&mut runner).expect("a script").current();
+        if std::env::var("CASE").is_ok_and(|c| c != case.to_string()) {
+            continue;
+        }
+        let history = world::run(&script, off);
+        ops += history.ops.len();
+        for v in violations(&history) {
+            let key = format!("{:?}", v.rule);
+            let count = rules.entry(key).or_default();
+            *count += 1;
+            if *count <= 4 {
+                println!("case {case}\n{script:?}{v:?}\n");
+            }
+        }
+    }
+    println!("{n} histories, {ops} ops: {rules:?}");
+}
+
+/// The promises that are broken in a fixed row of histories. Ends early when `rule` is among them.
+fn broken_without(off: Off, rule: Rule) -> BTreeMap<Rule, usize> {
+    let mut runner = TestRunner::deterministic();
+    let mut rules = BTreeMap::new();
+    for _ in 0..CASES_OFF {
+        let script = scripts().new_tree(&mut runner).expect("a script").current();
+        for violation in violations(&world::run(&script, off)) {
+            *rules.entry(violation.rule).or_default() += 1;
+        }
+        if rules.contains_key(&rule) {
+            let sound = violations(&world::run(&script, Off::Nothing));
+            assert!(
+                sound.is_empty(),
+                "broken with every rule in force: {script:?}\n{:?}",
+                sound[0]
+            );
+            break;
+        }
+    }
+    rules
+}

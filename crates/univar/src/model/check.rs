@@ -1,0 +1,207 @@
+//! Judges a history: each promise that it broke, with what was seen.
+
+use std::fmt;
+
+use super::history::{Done, History};
+use super::linear::{Act, Answer, Event, Ghost, in_some_order};
+use super::script::{CLASSES, Class, Fault, FaultKind, What};
+use super::{DEADLINE, MS, S, Us};
+use crate::Outcome;
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Rule {
+    /// There is an order of all that was done to a name in which every answer is right.
+    Order(Class),
+    /// What can be known is known.
+    Available,
+    /// Nobody waits for longer than the deadline.
+    InTime,
+    /// Healing ends.
+    Heals,
+}
+
+pub(crate) struct Violation {
+    pub(crate) rule: Rule,
+    text: String,
+}
+
+impl fmt::Debug for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{:?}] {}", self.rule, self.text)
+    }
+}
+
+/// A thread may be kept from its work for a moment.
+const SLACK: Us = 12 * MS;
+/// Copying a value shortens its life: by a second, for it is told so, and by one that its new
+/// server's clock may already have counted.
+const COPYING_COSTS: Us = 2 * S;
+
+/// Long enough for a window, a probe or two, and listing.
+const HEALS_WITHIN: Us = 15 * S;
+/// Every node knows of a fault, or of its end, this long after.
+const NOTICED_WITHIN: Us = 2 * S;
+
+pub(crate) fn violations(history: &History) -> Vec<Violation> {
+    let mut found = Vec::new();
+    if let Some(at) = history.never_healed {
+        let text = format!("not healed at {at}: {:?}", history.faults.last());
+        found.push(Violation { rule: Rule::Heals, text });
+    }
+    for op in &history.ops {
+        if op.outcome == Outcome::Unreachable
+            && !op.died
+            && !keep_waits(history, op)
+            && !is_hopeless(history, op)
+        {
+            let text = format!("no reason not to know: {op:?} {:?}", history.faults);
+            found.push(Violation { rule: Rule::Available, text });
+        }
+        if op.end > op.start + DEADLINE + SLACK {
+            let text = format!("too late: {op:?} {:?}", history.faults);
+            found.push(Violation { rule: Rule::InTime, text });
+        }
+    }
+    for (name, class) in CLASSES.into_iter().enumerate() {
+        let mut ops: Vec<&Done> = history.ops.iter().filter(|op| op.name == name).collect();
+        ops.sort_by_key(|op| op.start);
+        let events = events_of(history, &ops);
+        if let Err(stuck) = in_some_order(&events) {
+            let mut text = format!("name {name}, {:?}:\n", history.faults);
+            let latest = stuck.iter().map(|&at| events[at].start).min().unwrap_or(0);
+            for (at, event) in events.iter().enumerate().filter(|(_, e)| e.start < latest + 90 * S)
+            {
+                let mark = if stuck.contains(&at) { '!' } else { ' ' };
+                let op = ops.get(at).map(|op| format!("node {} {:?}", op.node, op.outcome));
+                let Event { start, end, is_open, act, .. } = event;
+                let open = if *is_open { "open" } else { "" };
+                text += &format!("{mark} {at}: {start}-{end} {open} {act:?} {op:?}\n");
+            }
+            found.push(Violation { rule: Rule::Order(class), text });
+        }
+    }
+    found
+}
+
+/// After two faults at once neither cache server can say that something is not there, until one is
+/// healed.
+fn is_hopeless(history: &History, op: &Done) -> bool {
+    let two = |(from, to, fault): &(Us, Us, Fault)| {
+        let again = Us::from(fault.kind == FaultKind::EmptyAlone) * fault.lasts;
+        matches!(fault.kind, FaultKind::EmptyAlone)
+            && *from <= op.end
+            && op.start <= *to + again + HEALS_WITHIN
+    };
+    history.faults.iter().any(two)
+}
+
+/// A Keep that finds a gap waits until the probe has seen to a new epoch.
+fn keep_waits(history: &History, op: &Done) -> bool {
+    let near =
+        |(from, to, _): &(Us, Us, Fault)| *from <= op.end && op.start <= *to + NOTICED_WITHIN;
+    matches!(op.what, What::Keep { .. }) && history.faults.iter().any(near)
+}
+
+fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
+    let mut events: Vec<Event> = ops.iter().map(|op| event_of(history, op)).collect();
+    for (at, op) in ops.iter().enumerate().filter(|(_, op)| op.what == What::Delete) {
+        let writes = |other: &&Done| other.what != What::Get && other.start != op.start;
+        let overlaps = |other: &&Done| other.start <= op.end && op.start <= other.end;
+        // It may have seen, and undone, half of what another was about to do.
+        let may_be_either =
+            is_hopeless(history, op) || ops.iter().copied().filter(writes).any(|op| overlaps(&op));
+        if !events[at].is_open && may_be_either {
+            events[at].act = Act::Delete(Answer::Open);
+        }
+    }
+    for (at, op) in ops.iter().enumerate().filter(|(_, op)| op.what == What::Increment) {
+        let overlaps = |other: &&Done| other.start <= op.end && op.start <= other.end;
+        let counts = |other: &&Done| other.what == What::Increment && other.start != op.start;
+        let near =
+            |(from, to, _): &(Us, Us, Fault)| *from <= op.end && op.start <= *to + NOTICED_WITHIN;
+        let races = ops.iter().copied().filter(counts).any(|op| overlaps(&op));
+        if let (Act::Increment(Some(number)), true) =
+            (events[at].act, races && history.faults.iter().any(near))
+        {
+            events[at].act = Act::CountLoosely(number);
+        }
+    }
+    for (at, op) in ops.iter().enumerate() {
+        let Some(life) = life_of(op) else { continue };
+        let faults = history.faults.iter().filter(|(_, to, _)| *to < op.start + life).count() as Us;
+        let start = (op.start + life).saturating_sub(S + COPYING_COSTS * faults).max(op.start);
+        let end = events[at].end + life;
+        let act = Act::End(at);
+        events.push(Event { start, end, is_open: false, act, ghost: Ghost::None });
+    }
+    events
+}
+
+fn life_of(op: &Done) -> Option<Us> {
+    let ttl_s = match op.what {
+        What::Set { ttl_s } | What::Add { ttl_s } | What::Touch { ttl_s } => ttl_s?,
+        What::Take { .. } | What::Keep { .. } => 5,
+        _ => return None,
+    };
+    Some(ttl_s * S)
+}
+
+fn event_of(history: &History, op: &Done) -> Event {
+    let answer = match op.outcome {
+        Outcome::Done => Answer::Done,
+        Outcome::Unreachable => Answer::Open,
+        _ => Answer::Left,
+    };
+    let act = match op.what {
+        What::Get => Act::Read(match &op.outcome {
+            Outcome::Value(value) => std::str::from_utf8(value).unwrap().parse().ok(),
+            _ => None,
+        }),
+        What::Set { .. } | What::Take { .. } => Act::Set(op.value),
+        What::Delete => Act::Delete(answer),
+        What::Touch { .. } => Act::Touch(answer),
+        What::Add { .. } => Act::Add(op.value, answer),
+        What::Increment => Act::Increment(match op.outcome {
+            Outcome::Number(number) => Some(number),
+            _ => None,
+        }),
+        What::Keep { .. } => Act::Keep(op.value, answer),
+        What::Withdraw { .. } => Act::Withdraw(op.value, answer),
+    };
+    let is_open = answer == Answer::Open;
+    let end = match is_open {
+        // Half of it may stand, and be found later.
+        true if op.died => Us::MAX / 2,
+        true => latest(history, op.start),
+        false => op.end,
+    };
+    Event { start: op.start, end, is_open, act, ghost: ghost(history, op, end) }
+}
+
+/// What may be found though its life is over. If a copy was away at some time in that life, or comes
+/// back from before it, then it knows what was there before, and not that this has come and gone.
+fn ghost(history: &History, op: &Done, end: Us) -> Ghost {
+    let Some(life) = life_of(op) else { return Ghost::None };
+    let meets = |from: Us, to: Us| from <= end + life && to + NOTICED_WITHIN >= op.start;
+    let knows_less = |(from, to, fault): &(Us, Us, Fault)| match fault.kind {
+        FaultKind::Killed | FaultKind::NodeDies | FaultKind::Clock { .. } => false,
+        FaultKind::OldContent { age } => from.saturating_sub(age) <= end && meets(0, *to),
+        _ => meets(*from, *to),
+    };
+    match history.faults.iter().any(knows_less) {
+        true => Ghost::All,
+        false if history.faults.iter().any(|(from, to, _)| meets(*from, *to)) => Ghost::Own,
+        false => Ghost::None,
+    }
+}
+
+/// Until when what was begun then may still happen: its deadline, but a cache server that stood
+/// still then does it when it goes on.
+fn latest(history: &History, start: Us) -> Us {
+    let by = start + DEADLINE + SLACK;
+    let stood_still = |(from, to, fault): &(Us, Us, Fault)| {
+        let kind = matches!(fault.kind, FaultKind::Hung | FaultKind::Slow { .. });
+        (kind && *from <= by && *to >= start).then_some(*to + SLACK)
+    };
+    history.faults.iter().filter_map(stood_still).max().unwrap_or(by).max(by)
+}
