@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::mem;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -94,6 +95,17 @@ pub(crate) fn pin_thread(thread: u32, core: Core) -> io::Result<()> {
         libc::sched_setaffinity(thread.cast_signed(), mem::size_of_val(&set), &raw const set)
     };
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Starts a thread of ours that is on one core from its first step.
+pub(crate) fn spawn<T: Send + 'static>(
+    core: Core,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<io::Result<T>> {
+    thread::spawn(move || {
+        pin_thread(0, core)?;
+        Ok(work())
+    })
 }
 
 /// The processor time of a process, user and system, its ended threads too: utime + stime of proc(5), but in

@@ -1,11 +1,14 @@
 //! Measures what Tandem promises, beside what a user would take instead: `./bench --help`.
 //!
 //! This file owns the command line and the list of benches. How a figure comes from noisy runs is in [`stats`],
-//! what is printed and kept in [`report`], who runs on which core in [`cpu`].
+//! what is printed and kept in [`report`], who runs on which core in [`cpu`],
+//! and how a line of dialplan is timed in [`dialplan`].
 
 mod cache;
 mod child;
+mod cluster;
 mod cpu;
+mod dialplan;
 mod register;
 mod report;
 mod stats;
@@ -40,6 +43,11 @@ impl Options {
     fn wants(&self, figure: &str) -> bool {
         figure.contains(&self.only)
     }
+
+    /// How many rounds a figure has that stands for so many pairs of runs with each of its rounds: two at least.
+    fn rounds(&self, pairs_a_round: usize) -> usize {
+        (self.pairs / pairs_a_round).max(2)
+    }
 }
 
 /// One bench.
@@ -64,6 +72,11 @@ const BENCHES: &[Bench] = &[
         name: "cache",
         about: "the embedded cache beside memcached: requests a second, memory for each item",
         run: cache::run,
+    },
+    Bench {
+        name: "cluster",
+        about: "two copies: reads while a cache is dead, hung or being healed, their price, the ring",
+        run: cluster::run,
     },
 ];
 

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use tandem_cache::{Server, Settings};
 
 use super::{CONNECTIONS, MEMORY_MIB, THREADS};
 use crate::child::Running;
@@ -27,7 +28,7 @@ pub(super) enum Which {
 }
 
 /// A server that runs.
-pub(super) struct Server {
+pub(super) struct Started {
     running: Running,
     pub(super) address: SocketAddr,
 }
@@ -37,7 +38,7 @@ pub(super) struct Server {
 /// # Errors
 ///
 /// If it does not listen in time.
-pub(super) fn start(which: Which, core: Core, logs: &Path) -> Result<Server> {
+pub(super) fn start(which: Which, core: Core, logs: &Path) -> Result<Started> {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
     let address = free.local_addr()?;
     drop(free);
@@ -59,10 +60,10 @@ pub(super) fn start(which: Which, core: Core, logs: &Path) -> Result<Server> {
     };
     let mut running = Running::start(command, core, libc::SIGTERM, &logs.join(log))?;
     running.wait_ready(START_WITHIN, || TcpStream::connect(address).is_ok())?;
-    Ok(Server { running, address })
+    Ok(Started { running, address })
 }
 
-impl Server {
+impl Started {
     pub(super) fn pid(&self) -> u32 {
         self.running.pid()
     }
@@ -87,13 +88,14 @@ impl Server {
 ///
 /// If it does not start.
 pub(crate) fn serve(mut arguments: impl Iterator<Item = String>) -> Result<()> {
-    let mut settings = tandem_cache::Settings::default();
     let address = arguments.next().context("which address?")?;
-    settings.listen = vec![address.parse().with_context(|| format!("'{address}'"))?];
-    settings.threads = THREADS;
-    settings.memory_bytes = MEMORY_MIB * 1024 * 1024;
-    settings.connections_max = 2 * CONNECTIONS;
-    let server = tandem_cache::Server::start(settings)?;
+    let server = Server::start(Settings {
+        listen: vec![address.parse().with_context(|| format!("'{address}'"))?],
+        threads: THREADS,
+        memory_bytes: MEMORY_MIB * 1024 * 1024,
+        connections_max: 2 * CONNECTIONS,
+        ..Settings::default()
+    })?;
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(server.stop()?)
 }

@@ -177,7 +177,7 @@ fn many_phones(mut config: ServerConfig) -> ServerConfig {
     config
 }
 
-/// Logs only what matters, and has the default lease.
+/// Logs only what matters, and has the default lease. With one copy, the caches' items are the records.
 fn quiet(config: ServerConfig) -> ServerConfig {
     config
         .append("asterisk.conf", "verbose = 0\n")
@@ -187,7 +187,7 @@ fn quiet(config: ServerConfig) -> ServerConfig {
              trouble => warning,error\n",
         )
         .universal_conf(
-            "[general]\nservers = @CACHE1@ @CACHE2@\n\
+            "[general]\nservers = @CACHE1@ @CACHE2@\ncopies = 1\n\
              [phones]\nprefix = PEER@NAME@_\nidentity = @@ADDRESS@/\n",
         )
 }

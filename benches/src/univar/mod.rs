@@ -5,23 +5,20 @@
 //! in the line's place. Asterisk is on the client's core, all that answers it on the servers' core; so is the C
 //! client it is compared with.
 
-mod dialplan;
 mod fastagi;
 mod raw;
 mod rivals;
 mod syscalls;
 
-use std::time::Duration;
-
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use tandem_lab::{Asterisk, Lab, MEMCACHED_PORT, ServerConfig};
 
 use crate::Options;
 use crate::child::Running;
 use crate::cpu::{self, Core};
+use crate::dialplan::{self, LINES, Loop, Runner, VALUE};
 use crate::report::{Goal, Pairs, Report};
 use crate::stats::Side;
-use dialplan::{LINES, Loop, Runner, VALUE};
 use fastagi::FastAgi;
 use raw::RawClient;
 use rivals::Scratch;
@@ -35,12 +32,11 @@ const SERVER: &str = "bench";
 const HOST_POSTGRES: u8 = 41;
 const HOST_NGINX: u8 = 42;
 const HOST_FASTAGI: u8 = 43;
-/// On the first cache server, and on the second: sections of `universal.conf` say so.
+/// On the first cache server, on the second, and on both: sections of `universal.conf` say so.
 const KEY: &str = "ONE_KEY";
 const SECOND_KEY: &str = "ONE_OTHER";
 const FAR_KEY: &str = "TWO_KEY";
-/// How long a cache server may take until its misses count.
-const READY_WITHIN: Duration = Duration::from_secs(15);
+const BOTH_KEY: &str = "BOTH_KEY";
 /// Rounds of the loop that is traced.
 const TRACED_ROUNDS: u32 = 10;
 
@@ -83,12 +79,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// A loop whose system calls are counted.
+struct Traced {
+    what: Loop,
+    /// What its line asks for first.
+    key: &'static str,
+    figure: &'static str,
+    goal: f64,
+}
+
 struct Bench {
     set: Loop,
     get: Loop,
     two: Loop,
-    /// Loops to be traced, each with its figure and goal.
-    traced: [(Loop, &'static str, f64); 3],
+    traced: [Traced; 4],
     /// Each with how many times faster GetUniVar is to be.
     rivals: [(Loop, f64); 3],
     client: Core,
@@ -104,29 +108,30 @@ impl Bench {
     fn start(report: &Report, client: Core, servers: Core) -> Result<Self> {
         let number = LAB_NUMBER;
         let address = |host| std::net::Ipv4Addr::new(127, number, 0, host);
-        let line = |name, line: &str, rounds| Loop { name, line: line.to_owned(), rounds };
-        let set = line("set", &format!("Set(X={VALUE})"), 200);
-        let get = line("get", &format!("GetUniVar(X={KEY})"), 60);
-        let two = line("two", &format!("GetUniVar(X={KEY},Y={SECOND_KEY})"), 60);
-        let traced = |name, original: &str| line(name, original, TRACED_ROUNDS);
+        let set = Loop::set();
+        let get = Loop::new("get", &format!("GetUniVar(X={KEY})"), 60);
+        let two = Loop::new("two", &format!("GetUniVar(X={KEY},Y={SECOND_KEY})"), 60);
+        let far = format!("GetUniVar(X={KEY},Y={FAR_KEY})");
+        let both = format!("GetUniVar(X={BOTH_KEY})");
+        let traced = |name, line: &str, key, figure, goal| {
+            let what = Loop::new(name, line, TRACED_ROUNDS);
+            Traced { what, key, figure, goal }
+        };
         let traced = [
-            (traced("traced", &get.line), "univar_syscalls_per_get", 2.0),
-            (traced("traced2", &two.line), "univar_syscalls_per_get_two_variables", 2.0),
-            (
-                traced("far", &format!("GetUniVar(X={KEY},Y={FAR_KEY})")),
-                "univar_syscalls_per_get_two_servers",
-                4.0,
-            ),
+            traced("traced", &get.line, KEY, "univar_syscalls_per_get", 2.0),
+            traced("traced2", &two.line, KEY, "univar_syscalls_per_get_two_variables", 2.0),
+            traced("far", &far, KEY, "univar_syscalls_per_get_two_servers", 4.0),
+            traced("both", &both, BOTH_KEY, "univar_syscalls_per_get_two_copies", 4.0),
         ];
         let url = rivals::nginx_url(address(HOST_NGINX), KEY);
         let agi = format!("agi://{}/{KEY}", address(HOST_FASTAGI));
         let rivals = [
-            (line("odbc", &format!("Set(X=${{ODBC_UNIVAR({KEY})}})"), 20), 3.0),
-            (line("curl", &format!("Set(X=${{CURL({url})}})"), 15), 5.0),
-            (line("fastagi", &format!("AGI({agi})"), 8), 5.0),
+            (Loop::new("odbc", &format!("Set(X=${{ODBC_UNIVAR({KEY})}})"), 20), 3.0),
+            (Loop::new("curl", &format!("Set(X=${{CURL({url})}})"), 15), 5.0),
+            (Loop::new("fastagi", &format!("AGI({agi})"), 8), 5.0),
         ];
         let mut all = vec![set.clone(), get.clone(), two.clone()];
-        all.extend(traced.iter().map(|(traced, ..)| traced.clone()));
+        all.extend(traced.iter().map(|traced| traced.what.clone()));
         all.extend(rivals.iter().map(|(rival, _)| rival.clone()));
 
         let scratch = Scratch::new()?;
@@ -154,14 +159,14 @@ impl Bench {
             .start()?;
         for cache in [1, 2] {
             let cache = lab.cache(cache);
-            for key in [KEY, SECOND_KEY, FAR_KEY] {
+            for key in [KEY, SECOND_KEY, FAR_KEY, BOTH_KEY] {
                 cache.set(key, VALUE, 0)?;
             }
             cpu::pin_process(cache.pid()?, servers)?;
         }
         let server = lab.server(SERVER)?;
         cpu::pin_process(server.pid()?, client)?;
-        wait_ready(server)?;
+        dialplan::wait_ready(server)?;
         let fastagi = FastAgi::start(address(HOST_FASTAGI), lab.cache(1).address(), servers)?;
         let _programs = [postgres, nginx];
         Ok(Self {
@@ -190,22 +195,20 @@ impl Bench {
     /// Counted, not timed.
     fn syscalls(&self, report: &Report, options: &Options) -> Result<()> {
         let mut runner = Runner::new(self.server()?)?;
-        for (traced, name, goal) in self.traced.iter().filter(|(_, name, _)| options.wants(name)) {
-            // Connections are opened by the first look-up of all, which does not count.
-            runner.nanoseconds_a_line(traced)?;
-            let trace = Trace::start(self.server()?.pid()?, self.servers, report.folder(), name)?;
-            runner.nanoseconds_a_line(traced)?;
+        let wanted = self.traced.iter().filter(|traced| options.wants(traced.figure));
+        for Traced { what, key, figure, goal } in wanted {
+            // Connections are opened by the first look-up of all, which does not count; nor does
+            // that two copies are given their envelopes.
+            runner.nanoseconds_a_line(what)?;
+            let pid = self.server()?.pid()?;
+            let trace = Trace::start(pid, self.servers, report.folder(), figure)?;
+            runner.nanoseconds_a_line(what)?;
             // The first lines may open connections, if a server has none that is idle.
-            let counted = trace.count(KEY, LINES as usize, MEMCACHED_PORT)?;
+            let counted = trace.count(key, LINES as usize, MEMCACHED_PORT)?;
             let enough = ((TRACED_ROUNDS - 1) * LINES) as usize;
             ensure!(counted.commands >= enough, "strace saw only {}", counted.note());
-            report.value(
-                name,
-                "calls",
-                Goal::Exactly(*goal),
-                counted.per_command(),
-                &counted.note(),
-            )?;
+            let goal = Goal::Exactly(*goal);
+            report.value(figure, "calls", goal, counted.per_command(), &counted.note())?;
         }
         Ok(())
     }
@@ -230,11 +233,8 @@ struct Timing<'a> {
 }
 
 impl Timing<'_> {
-    /// Nanoseconds of a line beyond those of a line that only sets a constant.
     fn cost(&mut self, what: &Loop) -> Result<f64> {
-        let whole = self.runner.nanoseconds_a_line(what)?;
-        let set = self.runner.nanoseconds_a_line(&self.set)?;
-        Ok(whole - set)
+        self.runner.cost(what, &self.set)
     }
 
     fn over_raw(&mut self, name: &str, goal: Goal, raw: &mut RawClient) -> Result<()> {
@@ -284,34 +284,22 @@ impl Timing<'_> {
     }
 }
 
-/// A server that logs no dialplan lines, with all loops, both stores and each key's section. Its deadline is so
-/// long that a look-up under strace, or one that lost its time slice to a neighbour, is not broken off.
+/// A server with all loops, both stores and each key's section. One copy of each variable, but where two are
+/// what is measured. Its deadline is so long that a look-up under strace, or one that lost its time slice to a
+/// neighbour, is not broken off; with two copies it is twice as long, for half of it is what a connection waits, and
+/// connections that wait alike are used by all sections as they are.
 fn configure(config: ServerConfig, loops: &[Loop], postgres: std::net::Ipv4Addr) -> ServerConfig {
-    let config = config
-        .extensions(&dialplan::extensions(loops))
-        .append("asterisk.conf", "verbose = 0\n")
-        .file(
-            "logger.conf",
-            "[general]\ndateformat = %F %T.%3q\n[logfiles]\nfull => notice,warning,error\n\
-             trouble => warning,error\n",
-        )
+    let config = dialplan::server(config, loops)
         .universal_conf(
-            "[general]\nservers = @CACHE1@ @CACHE2@\ndeadline = 1000\n\
-             [one]\nservers = @CACHE1@\nprefixes = ONE_\n[two]\nservers = @CACHE2@\nprefixes = TWO_\n",
+            "[general]\nservers = @CACHE1@ @CACHE2@\ncopies = 1\ndeadline = 1000\n\
+             [one]\nservers = @CACHE1@\nprefixes = ONE_\n\
+             [two]\nservers = @CACHE2@\nprefixes = TWO_\n\
+             [both]\ncopies = 2\ndeadline = 2000\nprefixes = BOTH_\n",
         )
-        .without_manager()
         .load("res_curl")
         .load("func_curl")
         .load("res_speech")
         .load("res_agi");
     let driver = format!("/usr/lib/{}-linux-gnu/odbc/psqlodbca.so", std::env::consts::ARCH);
     rivals::with_odbc(config, &driver, postgres)
-}
-
-fn wait_ready(server: &Asterisk) -> Result<()> {
-    let what = "both cache servers are ready";
-    tandem_lab::wait_until(what, READY_WITHIN, &server.log(), || {
-        Ok(server.cli("universal show servers")?.matches("ready").count() >= 2)
-    })
-    .context("universal show servers")
 }

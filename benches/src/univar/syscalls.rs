@@ -71,14 +71,19 @@ impl Trace {
     }
 }
 
+/// A command begins with its look-up of `key`; where there are two copies of it, with that on the server that is
+/// always asked first.
+///
 /// Lines are `TID NAME(ARGUMENTS) = RESULT`; one that was cut in two by another thread ends in
 /// `<unfinished ...>`, and its second half begins with `<...`.
 fn count(text: &str, key: &str, skip: usize, cache_port: u16) -> Result<Counted> {
     let marker = format!("mg {key} ");
-    let asks = |line: &str| line.contains(&marker);
-    let thread =
-        text.lines().find(|line| asks(line)).and_then(|line| line.split_whitespace().next());
-    let thread = thread.with_context(|| format!("no thread asked for {key}"))?;
+    let first = text.lines().find(|line| line.contains(&marker));
+    let first = first.with_context(|| format!("no thread asked for {key}"))?;
+    let thread = first.split_whitespace().next().unwrap_or_default();
+    let server = first.split_once("->").and_then(|(_, rest)| rest.split(']').next());
+    let server = format!("->{}]", server.context("strace did not say who was asked")?);
+    let asks = |line: &str| line.contains(&marker) && line.contains(&server);
     let own: Vec<&str> = text
         .lines()
         .filter_map(|line| line.strip_prefix(thread)?.strip_prefix(' '))
@@ -146,6 +151,17 @@ mod tests {
         let counted = count(TEXT, "KEY", 0, 11211).unwrap();
         assert_eq!(counted.per_command(), 2.0);
         assert_eq!(counted.note(), "1 recvfrom + 1 sendto in 1 executions");
+    }
+
+    #[test]
+    fn both_copies_are_asked_in_one_command() {
+        let ask = r#"7 sendto(8<TCP:[127.1.0.11:4->127.1.0.21:11211]>, "mg KEY v\r\n", 10, 0, NULL, 0) = 10
+7 sendto(9<TCP:[127.1.0.11:5->127.1.0.22:11211]>, "mg KEY v\r\n", 10, 0, NULL, 0) = 10
+7 recvfrom(8<TCP:[127.1.0.11:4->127.1.0.21:11211]>, "VA 1", 9, 0, NULL, NULL) = 4
+7 recvfrom(9<TCP:[127.1.0.11:5->127.1.0.22:11211]>, "VA 1", 9, 0, NULL, NULL) = 4
+"#;
+        let counted = count(&ask.repeat(3), "KEY", 0, 11211).unwrap();
+        assert_eq!((counted.per_command(), counted.commands), (4.0, 2));
     }
 
     #[test]

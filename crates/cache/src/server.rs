@@ -33,9 +33,8 @@ const FILES_PER_THREAD: usize = 2;
 ///
 /// use tandem_cache::{Server, Settings};
 ///
-/// let mut settings = Settings::default();
-/// settings.listen = vec!["127.0.0.1:0".parse()?];
-/// let server = Server::start(settings)?;
+/// let listen = vec!["127.0.0.1:0".parse()?];
+/// let server = Server::start(Settings { listen, ..Settings::default() })?;
 /// let mut client = TcpStream::connect(server.addresses()[0])?;
 /// client.write_all(b"mg missing v\r\nquit\r\n")?;
 /// let mut answer = String::new();

@@ -9,7 +9,6 @@ use crate::engine::{ITEM_OVERHEAD_BYTES, MEMORY_MIN_BYTES};
 
 /// What a cache is started with. [`Settings::default`] has memcached's values.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Settings {
     /// Where to listen, for TCP. Port 0 takes a free one: [`crate::Server::addresses`] tells.
     pub listen: Vec<SocketAddr>,

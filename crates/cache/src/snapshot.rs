@@ -98,6 +98,7 @@ impl From<io::Error> for Fault {
 
 /// Fills an empty cache from the file, if there is one, and moves it aside.
 pub(crate) fn load(path: &Path, cache: &Cache, now: Now) -> Result<(), SnapshotError> {
+    try_writing(path)?;
     let error = |fault| {
         let path = path.to_owned();
         match fault {
@@ -120,6 +121,15 @@ pub(crate) fn load(path: &Path, cache: &Cache, now: Now) -> Result<(), SnapshotE
         sync_folder(path)
     };
     move_aside().map_err(|source| error(Fault::Io(source)))
+}
+
+/// Who stops a cache has no use for the news that its content cannot be written: so it is tried at
+/// the start.
+fn try_writing(path: &Path) -> Result<(), SnapshotError> {
+    let new = beside(path, ".new");
+    File::create(&new)
+        .and_then(|_| fs::remove_file(&new))
+        .map_err(|source| SnapshotError::Write { path: path.to_owned(), source })
 }
 
 fn keep(cache: &Cache, item: &KeptItem<'_>, now: Now) -> Result<(), Fault> {

@@ -41,7 +41,8 @@ const GET: &[&str] =
 const SET: &[&str] = &["T1000", "T0", "F7", "k", "c", "q", "Oz", "I", "C1", "C0", "ME", "S1"];
 const SET_OTHER: &[&str] = &["MA", "T1000", "c", "q", "C5", "k"];
 const DELETE: &[&str] = &["q", "k", "I", "T1000", "Oz", "C1", "T0"];
-const COUNT: &[&str] = &["v", "t", "c", "q", "k", "D5", "MD", "N1000", "J20", "T1000", "C1"];
+/// Without `T`: memcached forgets it where the number gets longer.
+const COUNT: &[&str] = &["v", "t", "c", "q", "k", "D5", "MD", "N1000", "J20", "C1"];
 
 fn command() -> impl Strategy<Value = String> {
     let verb = prop::sample::select(vec!["set", "add", "replace", "append", "prepend"]);

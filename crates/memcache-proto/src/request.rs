@@ -61,7 +61,7 @@ pub enum Request<'a> {
     Version,
     /// `stats`: answered by [`crate::LineReply::Stat`]s and an end.
     Stats,
-    /// `lru_crawler metadump all`: answered by [`crate::LineReply::Item`]s and an end.
+    /// `lru_crawler metadump hash`: answered by [`crate::LineReply::Item`]s and an end.
     Metadump,
 }
 
@@ -85,7 +85,7 @@ impl<'a> Request<'a> {
             Self::NoOp => out.extend_from_slice(b"mn\r\n"),
             Self::Version => out.extend_from_slice(b"version\r\n"),
             Self::Stats => out.extend_from_slice(b"stats\r\n"),
-            Self::Metadump => out.extend_from_slice(b"lru_crawler metadump all\r\n"),
+            Self::Metadump => out.extend_from_slice(b"lru_crawler metadump hash\r\n"),
         }
     }
 
@@ -118,7 +118,7 @@ impl<'a> Request<'a> {
             b"mn" => nothing_more(rest, Self::NoOp)?,
             b"version" => nothing_more(rest, Self::Version)?,
             b"stats" => nothing_more(rest, Self::Stats)?,
-            b"lru_crawler" if rest == b" metadump all" => Self::Metadump,
+            b"lru_crawler" if rest == b" metadump hash" => Self::Metadump,
             _ => return Err(Error::UnknownCommand),
         };
         Ok(Some((request, line.len)))

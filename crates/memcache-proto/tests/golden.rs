@@ -141,7 +141,7 @@ fn the_older_commands_are_written_as_memcached_expects_them() {
     for (request, text) in [
         (Request::Version, &b"version\r\n"[..]),
         (Request::Stats, b"stats\r\n"),
-        (Request::Metadump, b"lru_crawler metadump all\r\n"),
+        (Request::Metadump, b"lru_crawler metadump hash\r\n"),
     ] {
         let mut out = Vec::new();
         request.encode(&mut out);

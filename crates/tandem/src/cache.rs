@@ -54,14 +54,15 @@ impl Cache {
         if let Some(file) = &self.snapshot {
             try_folder(file)?;
         }
-        let mut settings = Settings::default();
-        settings.listen = self.listen;
-        settings.memory_bytes = self.memory;
-        settings.item_max_bytes = self.item_max;
-        settings.connections_max = self.connections;
-        settings.threads = self.threads;
-        settings.evict = !self.no_evict;
-        settings.snapshot = self.snapshot;
+        let settings = Settings {
+            listen: self.listen,
+            memory_bytes: self.memory,
+            item_max_bytes: self.item_max,
+            connections_max: self.connections,
+            threads: self.threads,
+            evict: !self.no_evict,
+            snapshot: self.snapshot,
+        };
         let server = Server::start(settings)?;
         for address in server.addresses() {
             complain!("the cache listens on {address}");

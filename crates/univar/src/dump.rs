@@ -57,6 +57,7 @@ impl<'a> Dump<'a> {
                     _ => None,
                 }
             }
+            LineReply::Begun => None,
             LineReply::End => Some(DumpEnd::Complete),
             LineReply::Busy => Some(DumpEnd::Busy),
             LineReply::Refused(_) => Some(DumpEnd::Refused),
@@ -107,6 +108,12 @@ mod tests {
             key=OTHER exp=-1 x\nkey=tandem%3Aepoch exp=-1 x\nEND\r\n";
         let names = vec!["PEER_1".to_owned(), "PEER_3".to_owned()];
         assert_eq!(dump(10, text), (names, Some(DumpEnd::Complete)));
+    }
+
+    #[test]
+    fn a_list_of_a_newer_memcached_begins_with_a_word_and_foreign_keys_are_passed_over() {
+        let text = b"OK\r\nkey=PEER_%20%0A exp=-1 x\nkey=PEER_1 exp=-1 x\nEND\r\n";
+        assert_eq!(dump(10, text), (vec!["PEER_1".to_owned()], Some(DumpEnd::Complete)));
     }
 
     #[test]

@@ -146,9 +146,6 @@ impl Store {
 
     /// The names of which the server should have a copy, from all servers that may have the
     /// other; `None` if one of them could not be listed.
-    ///
-    /// memcached walks its queues, so a name that is moved from one to the next while it does may
-    /// be left out. But what moves a name is somebody who reads or writes it, and that mends it.
     fn names_of(&self, at: usize, pause: &dyn Fn(Duration) -> bool) -> Option<BTreeSet<Name>> {
         let mut names = BTreeSet::new();
         for partner in self.partners(at) {

@@ -67,11 +67,13 @@ pub(crate) fn run(jobs: &mut [Job<'_>], pace: Pace, clock: &Clock) -> bool {
 /// One round: asks, waits, and lets the tasks decide.
 fn round(jobs: &mut [Job<'_>], pace: Pace, start: Instant, clock: &Clock) -> bool {
     for job in &mut *jobs {
-        for at in 0..job.task.copies() {
-            let server = job.servers[at];
+        let servers = &job.servers[..job.task.copies()];
+        // A slow one is better than none.
+        let some_quick = servers.iter().any(|server| server.is_quick());
+        for (at, server) in servers.iter().enumerate() {
             let worth_asking = match pace {
-                Pace::Brisk => server.is_quick(),
-                Pace::Patient(_) => server.is_up(),
+                Pace::Brisk if some_quick => server.is_quick(),
+                Pace::Brisk | Pace::Patient(_) => server.is_up(),
             };
             if !worth_asking {
                 job.task.is_silent(at);

@@ -156,15 +156,22 @@ impl Cache {
         flushed
     }
 
-    /// Evicts one item of another shard than `number`; says whether there was one.
+    /// Evicts the least recently used item of the shards but `number`; says whether there was one.
+    /// This is for items so large that a shard has only a few.
     pub(super) fn evict_elsewhere(&self, number: usize, now: Now) -> bool {
-        (1..SHARDS).any(|step| {
-            let number = (number + step) % SHARDS;
+        let used_at = |number: usize| {
             let shard = lock(&self.shards[number]);
-            let mut held = Held { cache: self, shard, number, hash: 0, key: b"", now };
-            let oldest = held.shard.oldest_but(None);
-            oldest.inspect(|&id| held.remove_because(id, Why::Evicted)).is_some()
-        })
+            shard.oldest_but(None).map(|id| (shard.node(id).used_at, number))
+        };
+        let others = (0..SHARDS).filter(|&other| other != number);
+        let Some((_, number)) = others.filter_map(used_at).min() else { return false };
+        let shard = lock(&self.shards[number]);
+        let mut held = Held { cache: self, shard, number, hash: 0, key: b"", now };
+        // If it has gone meanwhile, there is room as well.
+        if let Some(oldest) = held.shard.oldest_but(None) {
+            held.remove_because(oldest, Why::Evicted);
+        }
+        true
     }
 
     pub(crate) fn sizes(&self) -> Sizes {

@@ -124,9 +124,8 @@ impl Connection {
             let done = self.carry_out(env, bell, read, &mut buffers.output)?;
             self.input.extend_from_slice(&read[done..]);
         } else {
-            if self.input.is_empty() || self.input.capacity() < self.need {
-                self.input.reserve_exact(self.need.saturating_sub(self.input.len()));
-            }
+            // For a large value: room for all of it at once.
+            self.input.reserve_exact(self.need.saturating_sub(self.input.len()));
             self.input.extend_from_slice(read);
             if self.input.len() >= self.need {
                 let mut input = std::mem::take(&mut self.input);
@@ -204,20 +203,23 @@ impl Connection {
                     return Ok(input.len());
                 }
                 Step::Watch { prefix } => {
-                    self.start_watching(env, bell, &prefix)?;
-                    return Ok(input.len());
+                    if self.start_watching(env, bell, &prefix)? {
+                        return Ok(input.len());
+                    }
                 }
             }
         }
     }
 
-    fn start_watching(&mut self, env: Env<'_>, bell: &Bell, prefix: &[u8]) -> io::Result<()> {
+    /// Says whether it watches from now on.
+    fn start_watching(&mut self, env: Env<'_>, bell: &Bell, prefix: &[u8]) -> io::Result<bool> {
         self.watcher = env.shared.cache.feed.watch(prefix, bell.clone());
         let answer: &[u8] = match self.watcher {
             Some(_) => b"OK\r\n",
             None => b"WATCHER_TOO_MANY log watcher limit reached\r\n",
         };
-        self.send(env, answer).map(drop)
+        self.send(env, answer)?;
+        Ok(self.watches())
     }
 
     /// What a watcher sends is not looked at, only whether it is still there.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::worker::Mailbox;
 use crate::stats::Shared;
@@ -16,6 +17,9 @@ use crate::stats::Shared;
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 /// The waker's token; listening sockets have those below it.
 const WAKE: Token = Token(usize::MAX);
+
+/// Connections that may wait to be accepted, as with memcached (`-b`).
+const WAITING_MAX: i32 = 1024;
 
 /// What those hear who are one too many. As memcached.
 const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
@@ -113,12 +117,18 @@ impl Listener {
     }
 }
 
-/// Opens a listening socket.
+/// Opens a listening socket. The standard library's would let only 128 wait to be accepted: a burst
+/// of more takes a second, for that is when a client tries again.
 ///
 /// # Errors
 ///
 /// What the system says.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    // Sets SO_REUSEADDR, so that a cache can be started again at once.
-    TcpListener::bind(address)
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // So that a cache can be started again at once.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(WAITING_MAX)?;
+    Ok(TcpListener::from_std(socket.into()))
 }

@@ -12,6 +12,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::connection::{Buffers, Connection, Next};
+use crate::clock::Now;
 use crate::counters::Counters;
 use crate::feed::Bell;
 use crate::protocol::Env;
@@ -65,6 +66,8 @@ pub(crate) struct Worker {
     again: Vec<usize>,
     watching: Vec<usize>,
     buffers: Buffers,
+    /// The time when the last wait ended: all that it brought is served at that time.
+    now: Now,
 }
 
 impl Worker {
@@ -78,6 +81,7 @@ impl Worker {
             Mailbox { inside: Arc::default(), stop: Arc::default(), waker: Arc::clone(&waker) };
         Ok(Self {
             counters: shared.counters(number),
+            now: shared.clock.now(),
             shared,
             poll,
             mailbox,
@@ -109,6 +113,7 @@ impl Worker {
                 debug_assert!(false, "{error}");
                 break;
             }
+            self.now = self.shared.clock.now();
             for event in &events {
                 match event.token() {
                     WAKE => self.woken(),

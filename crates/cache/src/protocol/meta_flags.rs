@@ -14,6 +14,9 @@ pub(super) const META_WORDS_MAX: usize = 19;
 /// Room for a key in base64, decoded.
 pub(super) type KeyBuffer = [u8; 192];
 
+/// An empty one: each use of the name is another.
+pub(super) const KEY_BUFFER: KeyBuffer = [0; 192];
+
 /// All flags of a command; each command looks at those that it knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct MetaFlags {

@@ -27,9 +27,8 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// memcached's defaults, on a free port.
 pub fn settings() -> Settings {
-    let mut settings = Settings::default();
-    settings.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
-    settings
+    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    Settings { listen, ..Settings::default() }
 }
 
 /// A cache of ours.
@@ -74,6 +73,8 @@ impl Drop for Memcached {
 pub struct Client {
     stream: TcpStream,
     read: Vec<u8>,
+    /// The last that was said, for people.
+    said: String,
 }
 
 impl Client {
@@ -81,10 +82,11 @@ impl Client {
         let stream = TcpStream::connect(address).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         stream.set_nodelay(true).expect("a socket");
-        Self { stream, read: Vec::new() }
+        Self { stream, read: Vec::new(), said: String::new() }
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
+        self.said = shortened(bytes);
         // Who has closed the connection does not take all.
         let _ = self.stream.write_all(bytes);
     }
@@ -106,7 +108,10 @@ impl Client {
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
                     return std::mem::take(&mut self.read);
                 }
-                Err(error) => panic!("{error}, after {}", self.read.escape_ascii()),
+                Err(error) => {
+                    let (read, peer) = (shortened(&self.read), self.stream.peer_addr());
+                    panic!("{error}: {peer:?} says {read} to {}", self.said);
+                }
             }
         }
     }
@@ -119,8 +124,7 @@ impl Client {
     /// Sends commands, and reads all their answers.
     #[track_caller]
     pub fn ask(&mut self, commands: &[u8]) -> Vec<u8> {
-        self.send(commands);
-        self.send(b"mn\r\n");
+        self.send(&[commands, b"mn\r\n"].concat());
         self.read_to(b"MN\r\n")
     }
 

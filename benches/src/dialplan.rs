@@ -14,7 +14,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use tandem_lab::Asterisk;
+use tandem_lab::{Asterisk, ServerConfig};
 
 /// Lines in one round of the loop.
 pub(crate) const LINES: u32 = 50;
@@ -27,6 +27,9 @@ const CALM_SECS: &str = "0.05";
 /// What every loop reads, and what the loop that reads nothing sets.
 pub(crate) const VALUE: &str = "@127.0.0.11/";
 
+/// How long cache servers may take until their misses count.
+const READY_WITHIN: Duration = Duration::from_secs(15);
+
 /// A loop over one dialplan line.
 #[derive(Clone, Debug)]
 pub(crate) struct Loop {
@@ -38,8 +41,46 @@ pub(crate) struct Loop {
     pub(crate) rounds: u32,
 }
 
+impl Loop {
+    /// A loop over `line` in the extension `name`.
+    pub(crate) fn new(name: &'static str, line: &str, rounds: u32) -> Self {
+        Self { name, line: line.to_owned(), rounds }
+    }
+
+    /// The loop that reads nothing: what the others are measured less.
+    pub(crate) fn set() -> Self {
+        Self::new("set", &format!("Set(X={VALUE})"), 200)
+    }
+}
+
+/// A server that has these loops, and logs no dialplan lines.
+pub(crate) fn server(config: ServerConfig, loops: &[Loop]) -> ServerConfig {
+    config
+        .extensions(&extensions(loops))
+        .append("asterisk.conf", "verbose = 0\n")
+        .file(
+            "logger.conf",
+            "[general]\ndateformat = %F %T.%3q\n[logfiles]\nfull => notice,warning,error\n\
+             trouble => warning,error\n",
+        )
+        .without_manager()
+}
+
+/// Waits until both cache servers' misses count.
+///
+/// # Errors
+///
+/// If that takes too long.
+pub(crate) fn wait_ready(server: &Asterisk) -> Result<()> {
+    let what = "both cache servers are ready";
+    tandem_lab::wait_until(what, READY_WITHIN, &server.log(), || {
+        Ok(server.cli("universal show servers")?.matches("ready").count() >= 2)
+    })
+    .context("universal show servers")
+}
+
 /// `extensions.conf` with these loops.
-pub(crate) fn extensions(loops: &[Loop]) -> String {
+fn extensions(loops: &[Loop]) -> String {
     let mut text = String::from(
         "[idle]\nexten => s,1,Answer()\n same => n,Wait(600)\n same => n,Hangup()\n\n[bench]\n",
     );
@@ -84,6 +125,16 @@ impl<'a> Runner<'a> {
         Ok(Self { server, log, part: String::new() })
     }
 
+    /// Nanoseconds of a loop's line beyond those of a line of `set`, which is run right after it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runner::nanoseconds_a_line`].
+    pub(crate) fn cost(&mut self, what: &Loop, set: &Loop) -> Result<f64> {
+        let whole = self.nanoseconds_a_line(what)?;
+        Ok(whole - self.nanoseconds_a_line(set)?)
+    }
+
     /// Nanoseconds that one line of a loop took.
     ///
     /// # Errors
@@ -124,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_loop_warms_up_and_has_its_label_on_the_first_line_that_counts() {
-        let text = extensions(&[Loop { name: "x", line: "Set(X=1)".to_owned(), rounds: 2 }]);
+        let text = extensions(&[Loop::new("x", "Set(X=1)", 2)]);
         assert_eq!(text.matches(",Set(X=1)\n").count(), 2 * LINES as usize);
         assert_eq!(text.matches("n(again),Set(X=1)\n").count(), 1);
         assert!(text.lines().all(|line| !line.starts_with("  ")), "{text}");
