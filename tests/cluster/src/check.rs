@@ -128,8 +128,9 @@ const TOGETHER: Nanos = SECOND;
 const LAST_OPS: usize = 3;
 
 impl Context<'_> {
-    /// The end of the time in which a cache accepted this change and may not have carried it out: one that was
-    /// stopped, or whose line was slow.
+    /// The end of the time in which the only copy's cache accepted this change and may not have carried it out: one
+    /// that was stopped, or whose line was slow. It may then undo what came after it. (With two copies what came
+    /// after it stands on the other, and is newer.)
     fn carried_out_late(&self, op: &Op) -> Option<Nanos> {
         let late = |scenario: &Scenario| {
             matches!(scenario.fault, Fault::Stopped | Fault::Slow)
@@ -137,13 +138,14 @@ impl Context<'_> {
                 && op.e + SECOND >= scenario.begin
         };
         let scenarios = self.history.scenarios.iter().map(|(_, scenario)| scenario);
-        scenarios.filter(|scenario| late(scenario)).map(|scenario| scenario.ended + SECOND).max()
+        let ends =
+            scenarios.filter(|scenario| late(scenario)).map(|scenario| scenario.ended + SECOND);
+        ends.max().filter(|_| self.history.header.copies < 2)
     }
 
-    /// Whether a change that was not answered may still undo one that began when it had ended. With two copies the
-    /// newer one stands on the other.
+    /// Whether a change that was not answered may still undo one that began when it had ended.
     fn may_undo(&self, op: &Op) -> bool {
-        self.history.header.copies < 2 && self.carried_out_late(op).is_some()
+        self.carried_out_late(op).is_some()
     }
 
     /// Whether more than one cache had trouble at once, in the time between: then nothing is promised.

@@ -209,6 +209,7 @@ fn run_group(
     records.push("PEERA_7999".to_owned());
     let functions = lab.a().cli("core show function UNIVAR_INC")?.contains("-= Info about");
     let recorder = Recorder::create(&path, header)?;
+    let functions = functions && group.whole;
     let workload = Workload { records, whole: group.whole, functions };
     let rig = Rig {
         lab: &lab,

@@ -70,7 +70,10 @@ impl Rig<'_> {
         let mut next = || Random::new(seed.below(u64::MAX));
         let servers = self.lab.servers();
         let sessions = SESSIONS * servers.len() as u64;
-        for server in servers {
+        let (from, all) = (Instant::now(), u32::try_from(servers.len()).unwrap_or(1));
+        for (number, server) in (0..all).zip(servers) {
+            let client = Client::new(server, self.recorder, false);
+            scope.spawn(move || self.workload.race(client, number, all, from, stop));
             for _ in 0..SESSIONS {
                 let client = Client::new(server, self.recorder, false);
                 let (random, pace) =

@@ -3,10 +3,10 @@
 //! Names are of a few kinds, and their kind is the first part of the name: `hot` (few, so that many are at one of
 //! them at once), `reg` (many), `keep` (seldom written and never deleted, so that what is lost early is found
 //! late), `ttl` (with a time to live), `lock` (added and deleted), `count` (counted up), and the records of
-//! phones. Each value is written once.
+//! phones. Each value is written once. Names that end in `race` are for what is done through all servers at once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::client::{Client, Order};
 use crate::history::Kind;
@@ -22,6 +22,9 @@ const LOCK: u64 = 8;
 const COUNT: u64 = 6;
 /// The time to live of `ttl` names, in seconds.
 const TTL_SECONDS: u64 = 8;
+/// How often several servers are asked for the same at once, and how many kinds of that there are.
+const RACE_EVERY: Duration = Duration::from_millis(50);
+const RACES: u32 = 4;
 /// Who has no session tries again after this.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
@@ -47,6 +50,36 @@ impl Workload {
     ) {
         while stop.goes_on_at(pace.next()) {
             let order = self.order(&mut random);
+            if client.perform(&order).is_none() && !stop.goes_on_after(AGAIN_AFTER) {
+                return;
+            }
+        }
+    }
+
+    /// Does the same as others do at the same moment through other servers: `number` tells who of `all` this is.
+    pub(crate) fn race(
+        &self,
+        mut client: Client<'_>,
+        number: u32,
+        all: u32,
+        from: Instant,
+        stop: &Stop,
+    ) {
+        for round in 0_u32.. {
+            if !stop.goes_on_at(from + RACE_EVERY * round) {
+                return;
+            }
+            let is_first = round / RACES % all == number;
+            let order = match round % RACES {
+                0 => set("hot-race".to_owned(), None),
+                1 if self.functions => {
+                    Order { kind: Kind::Inc, ..Order::get("count-race".to_owned()) }
+                }
+                2 if self.functions => add("lock-race".to_owned()),
+                3 if self.functions && is_first => delete("lock-race".to_owned()),
+                _ if is_first => delete("hot-race".to_owned()),
+                _ => Order::get("hot-race".to_owned()),
+            };
             if client.perform(&order).is_none() && !stop.goes_on_after(AGAIN_AFTER) {
                 return;
             }
@@ -98,7 +131,9 @@ impl Workload {
         let names = |&(kind, count): &(&str, u64)| {
             (0..count).map(move |number| format!("{kind}-{number}")).collect::<Vec<_>>()
         };
-        kinds.iter().flat_map(names).chain(self.records.iter().cloned()).collect()
+        let races = ["hot-race", "lock-race", "count-race"].map(str::to_owned);
+        let races = races.into_iter().take(if self.functions { 3 } else { 1 });
+        kinds.iter().flat_map(names).chain(races).chain(self.records.iter().cloned()).collect()
     }
 }
 
@@ -118,7 +153,7 @@ fn change_or_get(
     let name = format!("{kind}-{}", random.below(names));
     match random.below(100) {
         what if what < sets => set(name, ttl),
-        what if what < sets + deletes => Order { kind: Kind::Del, ..Order::get(name) },
+        what if what < sets + deletes => delete(name),
         _ => Order::get(name),
     }
 }
@@ -127,11 +162,19 @@ fn set(name: String, ttl: Option<u64>) -> Order {
     Order { kind: Kind::Set, name, value: Some(new_value()), ttl }
 }
 
+fn add(name: String) -> Order {
+    Order { kind: Kind::Add, name, value: Some(new_value()), ttl: None }
+}
+
+fn delete(name: String) -> Order {
+    Order { kind: Kind::Del, ..Order::get(name) }
+}
+
 fn lock(random: &mut Random) -> Order {
     let name = format!("lock-{}", random.below(LOCK));
     match random.below(10) {
-        0..6 => Order { kind: Kind::Add, name, value: Some(new_value()), ttl: None },
-        6..9 => Order { kind: Kind::Del, ..Order::get(name) },
+        0..6 => add(name),
+        6..9 => delete(name),
         _ => Order::get(name),
     }
 }

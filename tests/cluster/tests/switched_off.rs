@@ -49,6 +49,42 @@ fn without_the_epoch_registered_phones_are_missing() -> Result<()> {
 }
 
 #[test]
+fn without_looking_what_a_slow_clock_writes_is_lost() -> Result<()> {
+    let found = found(&run_without("looking", &["clock behind"])?);
+    assert!(found.contains(&Rule::LostWrite), "{found:?}");
+    Ok(())
+}
+
+#[test]
+fn without_turns_two_are_told_the_same() -> Result<()> {
+    let found = found(&run_without("turns", &["no fault"])?);
+    let doubled = |rule: &Rule| matches!(rule, Rule::AddedTwice | Rule::Counter);
+    assert!(found.iter().any(doubled), "{found:?}");
+    Ok(())
+}
+
+#[test]
+fn without_the_newest_copy_a_stopped_cache_answers_with_what_it_had() -> Result<()> {
+    let found = found(&run_without("newest", &["stopped"])?);
+    assert!(found.contains(&Rule::LostWrite), "{found:?}");
+    Ok(())
+}
+
+#[test]
+fn without_owing_what_one_cache_missed_is_lost_with_the_other() -> Result<()> {
+    let found = found(&run_without("owing", &["stopped", "stopped again"])?);
+    assert!(found.contains(&Rule::LostWrite), "{found:?}");
+    Ok(())
+}
+
+#[test]
+fn without_comparing_an_emptied_cache_is_believed_too_soon() -> Result<()> {
+    let found = found(&run_without("comparing", &["killed", "stopped"])?);
+    assert!(found.contains(&Rule::LostWrite), "{found:?}");
+    Ok(())
+}
+
+#[test]
 fn with_every_rule_in_force_the_same_module_keeps_the_promise() -> Result<()> {
     assert_eq!(found(&run_without("nothing", &["stopped"])?), []);
     Ok(())

@@ -14,7 +14,8 @@
 //! - A delete that says `missing` saw that there was nothing; or, if another delete was under way, has deleted
 //!   what both of them found.
 //! - A value with a time to live may go by itself from [`EARLY`] before its time, and must be gone [`LATE`] after
-//!   it ([`check_outlived`]). One that a stopped server carries out late may be there again, for as long again.
+//!   it ([`check_outlived`]). With one copy, one that a stopped server carries out late may be there again, for as
+//!   long again.
 //!
 //! Which operations contradict each other is found by [`super::explain`].
 

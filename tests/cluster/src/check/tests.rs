@@ -260,13 +260,18 @@ fn a_value_may_go_when_its_time_is_over_and_not_before_and_must_not_stay() {
 }
 
 #[test]
-fn what_a_stopped_cache_carries_out_late_may_be_there_again_for_its_time() {
+fn what_the_only_copy_of_a_stopped_cache_carries_out_late_may_be_there_again_for_its_time() {
     let story = || {
         let story = Story::new().set("1", [1000, 1010]).with_ttl(3).get("", [5000, 5010]);
-        story.fault(Fault::Stopped, [500, 8000])
+        let mut story = story.fault(Fault::Stopped, [500, 8000]);
+        story.history.header.copies = 1;
+        story
     };
     story().get("1", [9000, 9010]).get("", [13_000, 13_010]).holds();
     story().get("1", [14_100, 14_110]).breaks(Rule::Outlived, &[2, 5]);
+    let mut story = story().get("1", [9000, 9010]);
+    story.history.header.copies = 2;
+    assert_eq!(story.broken(), [Rule::Outlived, Rule::NoOrder]);
     let story = Story::new().set("1", [1000, 1010]).with_ttl(3).get("", [5000, 5010]);
     assert_eq!(story.get("1", [6000, 6005]).broken(), [Rule::NoOrder]);
 }
