@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -81,18 +81,15 @@ pub struct Ami {
 }
 
 impl Ami {
-    /// Connects and logs in.
-    pub(crate) fn connect(
+    /// Logs in over a connection.
+    pub(crate) fn log_in(
         server: &str,
-        address: SocketAddr,
+        stream: TcpStream,
         user: &str,
         secret: &str,
         log: &Path,
     ) -> Result<Self> {
-        let place = address.to_string();
-        let stream =
-            TcpStream::connect_timeout(&address, ANSWER_WITHIN).at("connect to", &place)?;
-        let readable = stream.try_clone().at("set up", &place)?;
+        let readable = stream.try_clone().at("set up", server)?;
         let inbox = Arc::new((Mutex::new(Inbox::default()), Condvar::new()));
         let filled = Arc::clone(&inbox);
         let reader = thread::spawn(move || read_all(readable, &filled));

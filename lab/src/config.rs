@@ -3,7 +3,7 @@
 //! The files in `lab/conf` are the least that makes a server start without a warning; a server adds its
 //! endpoints, peers and dialplan. In all of them, and in text given by a story, these words stand for what is
 //! known only when the lab has its number: `@NAME@` and `@ADDRESS@` (the server's own), `@ADDRESS_A@`,
-//! `@ADDRESS_B@`, `@ADDRESS_GATEWAY@`, `@CACHE1@` and `@CACHE2@` (with port), `@TRUNK_SECRET@`.
+//! `@ADDRESS_B@`, `@ADDRESS_GATEWAY@`, `@CACHE1@` to `@CACHE3@` (with port), `@TRUNK_SECRET@`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,14 +16,16 @@ use crate::place::Place;
 /// The secret of the IAX2 user `tandem`, by which servers call each other.
 pub const TRUNK_SECRET: &str = "trunk-secret";
 /// The secret of the manager user `lab`.
-pub(crate) const AMI_SECRET: &str = "lab-secret";
+pub const AMI_SECRET: &str = "lab-secret";
 
 /// The last parts of the servers' and caches' addresses.
 const HOST_A: u8 = 11;
 const HOST_B: u8 = 12;
 const HOST_GATEWAY: u8 = 13;
-const HOST_CACHE_1: u8 = 21;
-const HOST_CACHE_2: u8 = 22;
+/// Cache 1 is the next one.
+const HOST_CACHES: u8 = 20;
+/// The proxy in front of cache 1 is the next one.
+const HOST_PROXIES: u8 = 24;
 
 /// Files that every server has.
 const COMMON: &[(&str, &str)] = &[
@@ -63,6 +65,10 @@ pub struct ServerConfig {
     pub(crate) documentation: Option<PathBuf>,
     /// Whether its manager interface is on.
     pub(crate) has_manager: bool,
+    /// What its environment has beside ours.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// Whether it reaches the caches through proxies.
+    pub(crate) through_proxies: bool,
 }
 
 impl ServerConfig {
@@ -77,6 +83,8 @@ impl ServerConfig {
             module: None,
             documentation: None,
             has_manager: true,
+            environment: BTreeMap::new(),
+            through_proxies: false,
         }
     }
 
@@ -223,6 +231,13 @@ impl ServerConfig {
         self.file("manager.conf", "[general]\nenabled = no\n")
     }
 
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// Loads one more of Asterisk's modules, as "res_agi".
     #[must_use]
     pub fn load(self, module: &str) -> Self {
@@ -252,7 +267,13 @@ impl ServerConfig {
 
     /// Fills in what is known only of a running lab.
     pub(crate) fn fill_in(&self, text: &str, place: &Place, home: &str) -> String {
-        let cache = |host| format!("{}:{MEMCACHED_PORT}", place.address(host));
+        let cache = |number: u8| {
+            let address = match self.through_proxies {
+                true => proxy_address(place, number),
+                false => cache_address(place, number),
+            };
+            format!("{address}:{MEMCACHED_PORT}")
+        };
         let address = |host: u8| -> Ipv4Addr { place.address(host) };
         text.replace("@HOME@", home)
             .replace("@NAME@", &self.name)
@@ -260,16 +281,27 @@ impl ServerConfig {
             .replace("@ADDRESS_A@", &address(HOST_A).to_string())
             .replace("@ADDRESS_B@", &address(HOST_B).to_string())
             .replace("@ADDRESS_GATEWAY@", &address(HOST_GATEWAY).to_string())
-            .replace("@CACHE1@", &cache(HOST_CACHE_1))
-            .replace("@CACHE2@", &cache(HOST_CACHE_2))
+            .replace("@CACHE1@", &cache(1))
+            .replace("@CACHE2@", &cache(2))
+            .replace("@CACHE3@", &cache(3))
             .replace("@TRUNK_SECRET@", TRUNK_SECRET)
             .replace("@AMI_SECRET@", AMI_SECRET)
     }
 }
 
-/// The address of a cache server by its number, 1 or 2.
+/// The last part of the address of a cache server by its number, from 1.
+pub(crate) fn cache_host(number: u8) -> u8 {
+    HOST_CACHES + number
+}
+
+/// The address of a cache server by its number, from 1.
 pub(crate) fn cache_address(place: &Place, number: u8) -> Ipv4Addr {
-    place.address(if number == 1 { HOST_CACHE_1 } else { HOST_CACHE_2 })
+    place.address(cache_host(number))
+}
+
+/// The address of the proxy in front of a cache server.
+pub(crate) fn proxy_address(place: &Place, number: u8) -> Ipv4Addr {
+    place.address(HOST_PROXIES + number)
 }
 
 #[cfg(test)]

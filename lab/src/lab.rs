@@ -1,15 +1,18 @@
 //! A lab: which servers and caches there are, their start and their end.
 
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
 use crate::config::{self, ServerConfig};
-use crate::error::{LabError, Result};
+use crate::error::{At as _, LabError, Result};
 use crate::iax_phone::IaxPhone;
-use crate::memcached::Cache;
+use crate::memcached::{Cache, CacheOptions, MEMCACHED_PORT};
+use crate::network::{HOST_LOAD, Network};
 use crate::phone::PhoneBuilder;
 use crate::place::{self, Place};
+use crate::proxy::Proxy;
 use crate::server::Asterisk;
 use crate::sipp::RegisterMany;
 
@@ -21,6 +24,9 @@ pub struct LabBuilder {
     number: Option<u8>,
     servers: Vec<ServerConfig>,
     caches: u8,
+    cache_options: CacheOptions,
+    proxies: bool,
+    namespaces: bool,
     module: Option<PathBuf>,
     documentation: Option<PathBuf>,
 }
@@ -53,9 +59,28 @@ impl LabBuilder {
         self
     }
 
-    /// How many of the two caches run.
+    /// How many caches run, up to three; two if nothing is said.
     pub fn caches(mut self, count: u8) -> Self {
-        self.caches = count.min(2);
+        self.caches = count.min(3);
+        self
+    }
+
+    /// How the caches are started.
+    pub fn cache_options(mut self, options: CacheOptions) -> Self {
+        self.cache_options = options;
+        self
+    }
+
+    /// Puts a [`Proxy`] between the servers and each cache: `@CACHE1@` is then its address.
+    pub fn through_proxies(mut self) -> Self {
+        self.proxies = true;
+        self
+    }
+
+    /// Puts each server and cache into a network namespace of its own, so that [`Lab::cut`] can part them. There
+    /// are no phones in such a lab but who sends from [`Lab::udp_socket`].
+    pub fn in_namespaces(mut self) -> Self {
+        self.namespaces = true;
         self
     }
 
@@ -77,13 +102,18 @@ impl LabBuilder {
     ///
     /// If the machine has not been made ready, or anything does not start.
     pub fn start(self) -> Result<Lab> {
-        let place = Arc::new(Place::claim(&self.name, self.number)?);
-        let mut lab = Lab { servers: Vec::new(), caches: Vec::new(), place };
+        let place = Arc::new(Place::claim(&self.name, self.number, self.namespaces)?);
+        let mut lab = Lab { servers: Vec::new(), proxies: Vec::new(), caches: Vec::new(), place };
         for number in 1..=self.caches {
-            let address = config::cache_address(&lab.place, number);
-            lab.caches.push(Cache::start_new(&lab.place, &format!("cache{number}"), address)?);
+            let cache = Cache::start_new(&lab.place, number, self.cache_options)?;
+            if self.proxies {
+                let listens = (config::proxy_address(&lab.place, number), MEMCACHED_PORT);
+                lab.proxies.push(Proxy::start(listens.into(), cache.address())?);
+            }
+            lab.caches.push(cache);
         }
         for mut server in self.servers {
+            server.through_proxies = self.proxies;
             if let Some(module) = &self.module {
                 server = server.module(module);
             }
@@ -108,6 +138,7 @@ impl LabBuilder {
 #[derive(Debug)]
 pub struct Lab {
     servers: Vec<Asterisk>,
+    proxies: Vec<Proxy>,
     caches: Vec<Cache>,
     place: Arc<Place>,
 }
@@ -133,6 +164,9 @@ impl Lab {
                 ServerConfig::gateway(),
             ],
             caches: 2,
+            cache_options: CacheOptions::default(),
+            proxies: false,
+            namespaces: false,
             module: None,
             documentation: None,
         }
@@ -147,6 +181,12 @@ impl Lab {
         let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
         let path = place::target_folder().join(profile).join("libapp_universal.so");
         if path.exists() { Ok(path) } else { Err(LabError::NotSetUp { missing: path }) }
+    }
+
+    /// The folder that cargo builds into, in which logs are kept too.
+    #[must_use]
+    pub fn target_folder() -> PathBuf {
+        place::target_folder()
     }
 
     /// The server of this name.
@@ -203,6 +243,55 @@ impl Lab {
     #[must_use]
     pub fn cache(&self, number: usize) -> &Cache {
         &self.caches[number - 1]
+    }
+
+    /// All caches.
+    #[must_use]
+    pub fn caches(&self) -> &[Cache] {
+        &self.caches
+    }
+
+    /// The proxy in front of a cache server, by the cache's number.
+    ///
+    /// # Panics
+    ///
+    /// If this lab was not started with [`LabBuilder::through_proxies`].
+    #[must_use]
+    pub fn proxy(&self, number: usize) -> &Proxy {
+        &self.proxies[number - 1]
+    }
+
+    /// Lets no packet through between a server and another address from now on, as a broken line would.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::NoSuch`] if this lab was not started with [`LabBuilder::in_namespaces`].
+    pub fn cut(&self, one: Ipv4Addr, other: Ipv4Addr) -> Result<()> {
+        self.network()?.cut(one, other)
+    }
+
+    /// Takes [`Lab::cut`] back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lab::cut`].
+    pub fn join(&self, one: Ipv4Addr, other: Ipv4Addr) -> Result<()> {
+        self.network()?.join(one, other)
+    }
+
+    fn network(&self) -> Result<&Network> {
+        let name = self.place.number().to_string();
+        self.place.network().ok_or(LabError::NoSuch { thing: "network", name })
+    }
+
+    /// A socket from which phones of one's own can reach the servers, and they it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened.
+    pub fn udp_socket(&self) -> Result<UdpSocket> {
+        let address = self.place.address(HOST_LOAD);
+        self.place.enter(|| UdpSocket::bind((address, 0)))?.at("bind to", address.to_string())
     }
 
     /// A SIP phone with this number, to be started.

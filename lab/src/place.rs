@@ -2,7 +2,7 @@
 //!
 //! A lab's number is claimed by a lock on a file in the cache folder that lab/setup made, so several labs at
 //! once never meet: lab N has the addresses 127.N.0.x and the folder `lab/N` inside of the root that its
-//! servers run in. What it logged is copied to `target/lab/NAME` when it ends; while it runs, and after a
+//! servers run in. (A lab of namespaces has addresses of its own; see `network`.) What it logged is copied to `target/lab/NAME` when it ends; while it runs, and after a
 //! crash, that is a link to the folder itself.
 
 use std::env;
@@ -12,9 +12,11 @@ use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::error::{At as _, LabError, Result};
+use crate::network::{self, Network};
 use crate::process;
 
 /// The demo's number: its servers are 127.0.0.11, 127.0.0.12 ...
@@ -34,14 +36,16 @@ pub struct Place {
     root: PathBuf,
     kept: PathBuf,
     next_phone: AtomicU8,
+    /// None is loopback.
+    network: Option<Network>,
     /// Holds the lock on the number for as long as it is open.
     _lock: File,
 }
 
 impl Place {
     /// Claims `number`, or the first free one, for a lab called `name`; ends what a crashed lab of that number
-    /// left running, and empties its folder.
-    pub(crate) fn claim(name: &str, number: Option<u8>) -> Result<Self> {
+    /// left running, and empties its folder. With `namespaces` it gets a network of its own.
+    pub(crate) fn claim(name: &str, number: Option<u8>, namespaces: bool) -> Result<Self> {
         let cache = cache_folder();
         let root = cache.join("root");
         let program = root.join("usr/sbin/asterisk");
@@ -59,15 +63,20 @@ impl Place {
             }
             None => first_free(&locks)?,
         };
-        let place = Self {
+        let mut place = Self {
             number,
             name: name.to_owned(),
             root,
             kept: target_folder().join("lab").join(name),
             next_phone: AtomicU8::new(FIRST_PHONE),
+            network: None,
             _lock: lock,
         };
         place.clean()?;
+        network::remove_all(number)?;
+        if namespaces {
+            place.network = Some(Network::create(number)?);
+        }
         Ok(place)
     }
 
@@ -80,7 +89,36 @@ impl Place {
     /// The address 127.N.0.`host` of this lab.
     #[must_use]
     pub fn address(&self, host: u8) -> Ipv4Addr {
-        Ipv4Addr::new(127, self.number, 0, host)
+        match &self.network {
+            Some(network) => network.address(host),
+            None => Ipv4Addr::new(127, self.number, 0, host),
+        }
+    }
+
+    /// The namespaces, if this lab has such.
+    pub(crate) fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
+    }
+
+    /// Does something where sockets reach this lab's servers.
+    pub(crate) fn enter<T>(&self, inside: impl FnOnce() -> T) -> Result<T> {
+        match &self.network {
+            Some(network) => network.enter(inside),
+            None => Ok(inside()),
+        }
+    }
+
+    /// Makes room for `name` with the address of `host`.
+    pub(crate) fn add_host(&self, name: &str, host: u8) -> Result<()> {
+        self.network.as_ref().map_or(Ok(()), |network| network.add(name, host))
+    }
+
+    /// Makes `command` run where `name` belongs.
+    pub(crate) fn on_host(&self, name: &str, command: Command) -> Result<Command> {
+        match &self.network {
+            Some(network) => network.place(name, command),
+            None => Ok(command),
+        }
     }
 
     /// The next address that no phone of this lab has.

@@ -1,7 +1,8 @@
 //! A real Asterisk server, running in the root that lab/setup made, with folders and an address of its own.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,6 +27,8 @@ pub const IAX_PORT: u16 = 4569;
 const BOOT_WITHIN: Duration = Duration::from_secs(20);
 /// How long `core stop now` may take before SIGTERM, and that before SIGKILL.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// How long its manager interface may take to accept a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Asterisk's data folder inside of the root.
 const SHARED_DATA: &str = "/usr/share/asterisk";
 /// Folders of a server, below its own. keys, voicemail and firmware are only there to be found.
@@ -49,12 +52,14 @@ pub struct Asterisk {
     address: Ipv4Addr,
     home: PathBuf,
     has_manager: bool,
+    environment: Mutex<BTreeMap<String, String>>,
     process: Mutex<Option<Process>>,
 }
 
 impl Asterisk {
     /// Writes the server's folders and files. It is started by [`Asterisk::start`].
     pub(crate) fn prepare(place: &Arc<Place>, config: &ServerConfig) -> Result<Self> {
+        place.add_host(&config.name, config.host)?;
         let home = place.make_folder(&config.name)?;
         let server = Self {
             place: Arc::clone(place),
@@ -62,6 +67,7 @@ impl Asterisk {
             address: place.address(config.host),
             home,
             has_manager: config.has_manager,
+            environment: Mutex::new(config.environment.clone()),
             process: Mutex::new(None),
         };
         for folder in FOLDERS {
@@ -107,6 +113,8 @@ impl Asterisk {
         }
         let mut command = Command::new("/usr/sbin/asterisk");
         command.args(["-f", "-C", &self.conf_inside()]);
+        command.envs(self.environment().iter());
+        let command = self.place.on_host(&self.name, command)?;
         let command = process::inside(self.place.root(), command)?;
         // What it prints before it logs, and why it could not.
         let console = self.place.logs().join(&self.name).join("log/console");
@@ -218,8 +226,28 @@ impl Asterisk {
     ///
     /// If it does not listen or refuses.
     pub fn ami(&self) -> Result<Ami> {
+        let stream = self.ami_stream(CONNECT_WITHIN)?;
+        Ami::log_in(&self.name, stream, "lab", AMI_SECRET, &self.log())
+    }
+
+    /// A connection to its manager interface, to log in with `lab` and [`crate::AMI_SECRET`].
+    ///
+    /// # Errors
+    ///
+    /// If it does not listen.
+    pub fn ami_stream(&self, within: Duration) -> Result<TcpStream> {
         let address = SocketAddr::from((self.address, AMI_PORT));
-        Ami::connect(&self.name, address, "lab", AMI_SECRET, &self.log())
+        self.place
+            .enter(|| TcpStream::connect_timeout(&address, within))?
+            .at("connect to", address.to_string())
+    }
+
+    /// Sets a variable of its environment from the next start on; `None` takes it back.
+    pub fn set_environment(&self, name: &str, value: Option<&str>) {
+        match value {
+            Some(value) => self.environment().insert(name.to_owned(), value.to_owned()),
+            None => self.environment().remove(name),
+        };
     }
 
     /// Its process id.
@@ -392,6 +420,20 @@ impl Asterisk {
         &self.home
     }
 
+    /// Puts a shared library into its folder and loads it into the server from the next start on (`LD_PRELOAD`).
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be copied.
+    pub fn preload(&self, library: &Path) -> Result<()> {
+        let name = library.file_name().unwrap_or_default();
+        let target = self.home.join(name);
+        fs::copy(library, &target).at("copy", library)?;
+        let inside = self.place.inside_root(&target);
+        self.set_environment("LD_PRELOAD", Some(&inside.display().to_string()));
+        Ok(())
+    }
+
     /// Puts a file beside its modules under this name, in the place of the one that is there: an upgrade.
     ///
     /// # Errors
@@ -409,6 +451,10 @@ impl Asterisk {
         let process = self.process();
         process.as_ref().ok_or_else(|| self.not_running())?.signal(signal);
         Ok(())
+    }
+
+    fn environment(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.environment.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
