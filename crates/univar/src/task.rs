@@ -138,9 +138,10 @@ struct Outdated {
 }
 
 /// A write of this task's that stands at one copy at least.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Mine {
-    version: Version,
+    /// All that were written, the last one last: a reader may pass an earlier one on.
+    versions: Vec<Version>,
     /// The version that it was made from.
     base: Option<Version>,
     number: i64,
@@ -387,7 +388,7 @@ impl<'a> Task<'a> {
         }
         // The tombstone stands, so the name is certainly gone, whatever could not be told before.
         // Our own, which a reader may have passed on, is no news.
-        let was_gone = match self.newest_of(|seen| !self.is_ours(seen, mine)) {
+        let was_gone = match self.newest_of(|seen| !self.is_ours(seen, &[mine])) {
             Some(at) => self.copies[at].seen.as_ref().is_some_and(Seen::is_tombstone),
             None => self.is_certainly_absent(),
         };
@@ -429,7 +430,11 @@ impl<'a> Task<'a> {
             Some(_) => {
                 let number = if let Outcome::Number(number) = answer { number } else { 0 };
                 let base = self.newest().and_then(|at| self.copies[at].seen.as_ref()?.version());
-                self.mine = Some(Mine { version: write.version, base, number });
+                let mut versions = self.mine.take().map_or_else(Vec::new, |mine| mine.versions);
+                if versions.last() != Some(&write.version) {
+                    versions.push(write.version);
+                }
+                self.mine = Some(Mine { versions, base, number });
             }
             None => {}
         }
@@ -438,7 +443,9 @@ impl<'a> Task<'a> {
             (0..self.keeping.copies).find(|&at| guards[at].is_some() && !self.copies[at].silent);
         match next {
             Some(at) => Stage::InTurn { at, write, guards, answer },
-            None if self.mine.is_some_and(|mine| mine.version == write.version) => {
+            None if self.mine.as_ref().and_then(|mine| mine.versions.last())
+                == Some(&write.version) =>
+            {
                 Stage::Over(answer)
             }
             None => Stage::Over(Outcome::Unreachable),
@@ -490,11 +497,11 @@ impl Seen {
         }
     }
 
-    /// Whether it is the record that this owner wrote with this version: two nodes may make the
-    /// same version.
-    fn is_of(&self, version: Version, owner: &[u8]) -> bool {
+    /// Whether it is the record that this owner wrote with one of these versions: two nodes may
+    /// make the same version.
+    fn is_of(&self, versions: &[Version], owner: &[u8]) -> bool {
         matches!(&self.found, Found::Record(record)
-            if record.version == version && record.owner() == owner)
+            if versions.contains(&record.version) && record.owner() == owner)
     }
 
     fn is_tombstone(&self) -> bool {

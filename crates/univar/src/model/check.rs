@@ -98,14 +98,17 @@ fn keep_waits(history: &History, op: &Done) -> bool {
 
 fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
     let mut events: Vec<Event> = ops.iter().map(|op| event_of(history, op)).collect();
-    for (at, op) in ops.iter().enumerate().filter(|(_, op)| op.what == What::Delete) {
+    for (at, op) in ops.iter().enumerate().filter(|(_, op)| removes(op)) {
         let writes = |other: &&Done| other.what != What::Get && other.start != op.start;
         let overlaps = |other: &&Done| other.start <= op.end && op.start <= other.end;
         // It may have seen, and undone, half of what another was about to do.
         let may_be_either =
             is_hopeless(history, op) || ops.iter().copied().filter(writes).any(|op| overlaps(&op));
         if !events[at].is_open && may_be_either {
-            events[at].act = Act::Delete(Answer::Open);
+            events[at].act = match events[at].act {
+                Act::Withdraw(value, _) => Act::Withdraw(value, Answer::Open),
+                _ => Act::Delete(Answer::Open),
+            };
         }
     }
     for (at, op) in ops.iter().enumerate().filter(|(_, op)| op.what == What::Increment) {
@@ -126,6 +129,10 @@ fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
         events.push(Event { start, end, is_open: false, act, ghost: Ghost::None });
     }
     events
+}
+
+fn removes(op: &Done) -> bool {
+    matches!(op.what, What::Delete | What::Withdraw { .. })
 }
 
 fn life_of(op: &Done) -> Option<Us> {

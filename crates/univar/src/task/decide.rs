@@ -27,7 +27,7 @@ impl<'a> Task<'a> {
             return Stage::Over(Outcome::Unreachable);
         };
         let Some(at) = self.newest() else { return Stage::Over(answer) };
-        let stands = self.copies[at].seen.as_ref().is_some_and(|seen| self.is_ours(seen, mine));
+        let stands = self.copies[at].seen.as_ref().is_some_and(|seen| self.is_ours(seen, &[mine]));
         if stands && mine <= replaced {
             let write = self.blind_write(clock, Some(replaced));
             let mine = write.version;
@@ -151,12 +151,12 @@ impl<'a> Task<'a> {
     }
 
     fn decide_add(&mut self, clock: &Clock, value: &[u8], ttl: Option<Duration>) -> Stage {
-        if let Some(mine) = self.mine {
+        if let Some(mine) = &self.mine {
             // The first copy has ours. What stands at the second was added by somebody who could
             // not reach the first, and has been told so: it is theirs.
             let theirs = self
                 .seen()
-                .find(|(_, seen)| seen.value().is_some() && !self.is_ours(seen, mine.version));
+                .find(|(_, seen)| seen.value().is_some() && !self.is_ours(seen, &mine.versions));
             if let Some((_, theirs)) = theirs {
                 let (theirs, ttl) = (theirs.value().unwrap_or_default().to_vec(), theirs.left());
                 let write = self.value(clock, self.newest_version(), &theirs, ttl);
@@ -176,7 +176,7 @@ impl<'a> Task<'a> {
     }
 
     fn decide_increment(&mut self, clock: &Clock, by: i64, ttl: Option<Duration>) -> Stage {
-        let base = match self.mine {
+        let base = match self.mine.clone() {
             Some(mine) => match self.after_our_count(clock, mine) {
                 Ok(stage) => return stage,
                 Err(base) => base,
@@ -201,13 +201,13 @@ impl<'a> Task<'a> {
     /// Our count stands at the first copy, and the second was not as we had seen it. What follows;
     /// or the copy to count on from, because somebody counted there without seeing ours.
     fn after_our_count(&mut self, clock: &Clock, mine: Mine) -> Result<Stage, Option<usize>> {
-        let is_ours = |seen: &Seen| self.is_ours(seen, mine.version);
+        let is_ours = |seen: &Seen| self.is_ours(seen, &mine.versions);
         let first = self.seen().next().map(|(at, seen)| (at, is_ours(seen)));
         let Some((first, stands)) = first else { return Err(None) };
         if !stands {
             // Either somebody counted on from ours there, for the first copy knows one order; or
             // it is silent now, and this is the other one.
-            return if self.some_silent() { Err(Some(first)) } else { Ok(done(mine)) };
+            return if self.some_silent() { Err(Some(first)) } else { Ok(done(&mine)) };
         }
         match self.seen().find(|(at, seen)| *at != first && !is_ours(seen)) {
             Some((at, seen)) if seen.value().is_some() && seen.version() != mine.base => {
@@ -219,7 +219,7 @@ impl<'a> Task<'a> {
                 let write = self.value(clock, self.newest_version(), text.as_bytes(), life);
                 Ok(self.write_in_turn(write, Outcome::Number(mine.number)))
             }
-            None => Ok(done(mine)),
+            None => Ok(done(&mine)),
         }
     }
 
@@ -254,9 +254,9 @@ impl<'a> Task<'a> {
         guards
     }
 
-    /// Whether this is what we have written with this version.
-    pub(super) fn is_ours(&self, seen: &Seen, version: Version) -> bool {
-        seen.is_of(version, &self.keeping.owner[..self.keeping.owner.len().min(OWNER_MAX_BYTES)])
+    /// Whether this is what we have written with one of these versions.
+    pub(super) fn is_ours(&self, seen: &Seen, versions: &[Version]) -> bool {
+        seen.is_of(versions, &self.keeping.owner[..self.keeping.owner.len().min(OWNER_MAX_BYTES)])
     }
 
     fn cannot_tell(&self) -> Stage {
@@ -294,7 +294,7 @@ impl<'a> Task<'a> {
     }
 }
 
-fn done(mine: Mine) -> Stage {
+fn done(mine: &Mine) -> Stage {
     Stage::Over(Outcome::Number(mine.number))
 }
 
