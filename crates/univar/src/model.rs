@@ -170,7 +170,7 @@ fn survey() {
             let key = format!("{:?}", v.rule);
             let count = rules.entry(key).or_default();
             *count += 1;
-            if *count <= 4 {
+            if *count <= 3 {
                 println!("case {case}\n{script:?}{v:?}\n");
             }
         }

@@ -222,6 +222,14 @@ impl<'a> Task<'a> {
         self.copies[at].silent = true;
     }
 
+    /// Whether another copy is to be written after this one, in this order: whoever waits for this
+    /// one must leave time for that.
+    pub(crate) fn leaves_time(&self, at: usize) -> bool {
+        let Stage::InTurn { at: turn, guards, .. } = &self.stage else { return false };
+        let later = |at: usize| guards[at].is_some() && !self.copies[at].silent;
+        *turn == at && (at + 1..self.keeping.copies).any(later)
+    }
+
     /// What to ask the copy `at` in this round, in order.
     pub(crate) fn commands(&self, at: usize) -> impl Iterator<Item = Command<'_>> {
         let ask = !self.copies[at].silent;

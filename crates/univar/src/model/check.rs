@@ -111,14 +111,22 @@ fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
             };
         }
     }
-    for (at, op) in ops.iter().enumerate().filter(|(_, op)| op.what == What::Increment) {
+    for (at, op) in ops.iter().enumerate() {
         let overlaps = |other: &&Done| other.start <= op.end && op.start <= other.end;
         let counts = |other: &&Done| other.what == What::Increment && other.start != op.start;
-        let near = |(from, to, _): &(Us, Us, Fault)| *from <= op.end && op.start <= *to + NOTICED_WITHIN;
-        let races = ops.iter().copied().filter(counts).any(|op| overlaps(&op));
-        if let (Act::Increment(Some(number)), true) = (events[at].act, races && history.faults.iter().any(near)) {
-            events[at].act = Act::CountLoosely(number);
+        let reaches = |(from, to, _): &(Us, Us, Fault)| {
+            *from <= op.end && op.start <= *to + NOTICED_WITHIN
+        };
+        if !ops.iter().copied().filter(counts).any(|op| overlaps(&op))
+            || !history.faults.iter().any(reaches)
+        {
+            continue;
         }
+        events[at].act = match events[at].act {
+            Act::Increment(Some(number)) => Act::CountLoosely(number),
+            Act::Read(Some(number)) => Act::ReadLoosely(number),
+            act => act,
+        };
     }
     for (at, op) in ops.iter().enumerate() {
         let Some(life) = life_of(op) else { continue };

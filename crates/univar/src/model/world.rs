@@ -182,7 +182,14 @@ impl World {
     fn healed(&mut self, index: usize) {
         self.plan(Anchor::Healed(index));
         match self.faults.get(index) {
-            Some(fault) => self.after(fault.after, Event::FaultBegins(index)),
+            Some(fault) => {
+                let after = fault.after;
+                self.after(after, Event::FaultBegins(index));
+                let steps = self.history.script.steps.clone();
+                for step in steps.into_iter().filter(|s| s.anchor == Anchor::Before(index)) {
+                    self.after(after - step.after % (2 * MS), Event::Step(step));
+                }
+            }
             None => {
                 self.everybody_reads(0);
                 self.after(S, Event::End);
