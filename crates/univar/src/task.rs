@@ -61,6 +61,9 @@ pub(crate) struct Task<'a> {
     round: u8,
     /// What this task has written to the first copy, if the second one was not as expected.
     mine: Option<Mine>,
+    /// All versions that this task has tried to write in turn: what was not answered may have
+    /// happened, and readers pass on what they find.
+    tried: Vec<Version>,
     /// What this task has written blindly replaced something that is newer.
     outdated: Option<Outdated>,
     /// Nobody wants the value: both copies shall be the same.
@@ -138,10 +141,9 @@ struct Outdated {
 }
 
 /// A write of this task's that stands at one copy at least.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Mine {
-    /// All that were written, the last one last: a reader may pass an earlier one on.
-    versions: Vec<Version>,
+    version: Version,
     /// The version that it was made from.
     base: Option<Version>,
     number: i64,
@@ -157,6 +159,7 @@ impl<'a> Task<'a> {
             copies: Default::default(),
             round: 0,
             mine: None,
+            tried: Vec::new(),
             outdated: None,
             only_mends: false,
             refused: [false; COPIES_MAX],
@@ -438,11 +441,7 @@ impl<'a> Task<'a> {
             Some(_) => {
                 let number = if let Outcome::Number(number) = answer { number } else { 0 };
                 let base = self.newest().and_then(|at| self.copies[at].seen.as_ref()?.version());
-                let mut versions = self.mine.take().map_or_else(Vec::new, |mine| mine.versions);
-                if versions.last() != Some(&write.version) {
-                    versions.push(write.version);
-                }
-                self.mine = Some(Mine { versions, base, number });
+                self.mine = Some(Mine { version: write.version, base, number });
             }
             None => {}
         }
@@ -451,9 +450,7 @@ impl<'a> Task<'a> {
             (0..self.keeping.copies).find(|&at| guards[at].is_some() && !self.copies[at].silent);
         match next {
             Some(at) => Stage::InTurn { at, write, guards, answer },
-            None if self.mine.as_ref().and_then(|mine| mine.versions.last())
-                == Some(&write.version) =>
-            {
+            None if self.mine.is_some_and(|mine| mine.version == write.version) => {
                 Stage::Over(answer)
             }
             None => Stage::Over(Outcome::Unreachable),

@@ -52,7 +52,10 @@ pub(crate) struct Part {
 
 impl World {
     pub(crate) fn step(&mut self, step: Step) {
-        let Step { node, name, what, .. } = step;
+        let Step { node, name, mut what, .. } = step;
+        if self.only_reads {
+            what = What::Get;
+        }
         if !self.nodes[node].is_up {
             return;
         }

@@ -128,7 +128,7 @@ impl<'a> Task<'a> {
         };
         match self.newest_seen().map(Seen::value) {
             Some(Some(theirs)) if theirs == value => write(self),
-            Some(Some(_)) => Stage::Over(Outcome::Foreign),
+            Some(Some(_)) => self.leave(clock, Outcome::Foreign),
             Some(None) => write(self),
             None if self.envelope_in_the_way() => Stage::Over(Outcome::Invalid(Invalid::Envelope)),
             // In an epoch for which this node has not published yet, a gap may be another's: it
@@ -144,19 +144,20 @@ impl<'a> Task<'a> {
                 let write = self.tombstone(clock, self.newest_version());
                 self.write_in_turn(write, Outcome::Done)
             }
-            Some(Some(_)) => Stage::Over(Outcome::Foreign),
+            Some(Some(_)) => self.leave(clock, Outcome::Foreign),
             None if self.envelope_in_the_way() => Stage::Over(Outcome::Invalid(Invalid::Envelope)),
-            Some(None) | None => Stage::Over(Outcome::Done),
+            Some(None) => self.leave(clock, Outcome::Done),
+            None => Stage::Over(Outcome::Done),
         }
     }
 
     fn decide_add(&mut self, clock: &Clock, value: &[u8], ttl: Option<Duration>) -> Stage {
-        if let Some(mine) = &self.mine {
+        if self.mine.is_some() {
             // The first copy has ours. What stands at the second was added by somebody who could
             // not reach the first, and has been told so: it is theirs.
             let theirs = self
                 .seen()
-                .find(|(_, seen)| seen.value().is_some() && !self.is_ours(seen, &mine.versions));
+                .find(|(_, seen)| seen.value().is_some() && !self.is_ours(seen, &self.tried));
             if let Some((_, theirs)) = theirs {
                 let (theirs, ttl) = (theirs.value().unwrap_or_default().to_vec(), theirs.left());
                 let write = self.value(clock, self.newest_version(), &theirs, ttl);
@@ -166,7 +167,8 @@ impl<'a> Task<'a> {
             return self.write_in_turn(write, Outcome::Done);
         }
         match self.newest_seen() {
-            Some(newest) if newest.value().is_some() => Stage::Over(Outcome::Exists),
+            Some(newest) if self.is_ours(newest, &self.tried) => self.leave(clock, Outcome::Done),
+            Some(newest) if newest.value().is_some() => self.leave(clock, Outcome::Exists),
             None if !self.is_certainly_absent() => self.cannot_tell(),
             _ => {
                 let write = self.value(clock, self.newest_version(), value, ttl);
@@ -176,13 +178,19 @@ impl<'a> Task<'a> {
     }
 
     fn decide_increment(&mut self, clock: &Clock, by: i64, ttl: Option<Duration>) -> Stage {
-        let base = match self.mine.clone() {
+        let base = match self.mine {
             Some(mine) => match self.after_our_count(clock, mine) {
                 Ok(stage) => return stage,
                 Err(base) => base,
             },
             None => self.newest(),
         };
+        if let (None, Some(newest)) = (self.mine, self.newest_seen())
+            && self.is_ours(newest, &self.tried)
+            && let Some(number) = newest.value().and_then(number_in)
+        {
+            return self.leave(clock, Outcome::Number(number));
+        }
         let seen = base.and_then(|at| self.copies[at].seen.as_ref());
         let (number, life) = match seen.map(|seen| (seen.value(), seen.left())) {
             Some((Some(text), left)) => (number_in(text), left),
@@ -201,25 +209,27 @@ impl<'a> Task<'a> {
     /// Our count stands at the first copy, and the second was not as we had seen it. What follows;
     /// or the copy to count on from, because somebody counted there without seeing ours.
     fn after_our_count(&mut self, clock: &Clock, mine: Mine) -> Result<Stage, Option<usize>> {
-        let is_ours = |seen: &Seen| self.is_ours(seen, &mine.versions);
+        let is_ours = |seen: &Seen| self.is_ours(seen, &self.tried);
         let first = self.seen().next().map(|(at, seen)| (at, is_ours(seen)));
         let Some((first, stands)) = first else { return Err(None) };
         if !stands {
             // Either somebody counted on from ours there, for the first copy knows one order; or
             // it is silent now, and this is the other one.
-            return if self.some_silent() { Err(Some(first)) } else { Ok(done(&mine)) };
+            return if self.some_silent() { Err(Some(first)) } else { Ok(done(mine)) };
         }
-        match self.seen().find(|(at, seen)| *at != first && !is_ours(seen)) {
-            Some((at, seen)) if seen.value().is_some() && seen.version() != mine.base => {
-                Err(Some(at))
-            }
+        let other = self.seen().find(|(at, seen)| *at != first && !is_ours(seen));
+        let other = other.map(|(at, seen)| {
+            (at, seen.value().is_some() && seen.version() != mine.base)
+        });
+        match other {
+            Some((at, true)) => Err(Some(at)),
             Some(_) => {
                 let text = mine.number.to_string();
                 let life = self.copies[first].seen.as_ref().and_then(Seen::left);
                 let write = self.value(clock, self.newest_version(), text.as_bytes(), life);
                 Ok(self.write_in_turn(write, Outcome::Number(mine.number)))
             }
-            None => Ok(done(&mine)),
+            None => Ok(done(mine)),
         }
     }
 
@@ -229,14 +239,25 @@ impl<'a> Task<'a> {
                 let write = self.value(clock, self.newest_version(), value, ttl);
                 self.write_in_turn(write, Outcome::Done)
             }
-            Some(None) => Stage::Over(Outcome::Missing),
+            Some(None) => self.leave(clock, Outcome::Missing),
             None if self.is_certainly_absent() => Stage::Over(Outcome::Missing),
             None => self.cannot_tell(),
         }
     }
 
+    /// Answers from what was found, and leaves it: like a read, it is passed on first to the copy
+    /// that has not got it.
+    fn leave(&self, clock: &Clock, answer: Outcome) -> Stage {
+        let mending = self.newest().and_then(|at| self.mending(clock, at));
+        match mending.filter(|_| self.keeping.has_envelopes() && !switch_off::repair()) {
+            Some((write, guards)) => Stage::Mend { write, guards, answer },
+            None => Stage::Over(answer),
+        }
+    }
+
     /// Writes to every copy that answered, one after the other, if it is still as it was seen.
-    fn write_in_turn(&self, write: Write, answer: Outcome) -> Stage {
+    fn write_in_turn(&mut self, write: Write, answer: Outcome) -> Stage {
+        self.tried.push(write.version);
         let guards = self.guards();
         match guards.iter().position(Option::is_some) {
             Some(_) if switch_off::turns() => Stage::Mend { write, guards, answer },
@@ -294,7 +315,7 @@ impl<'a> Task<'a> {
     }
 }
 
-fn done(mine: &Mine) -> Stage {
+fn done(mine: Mine) -> Stage {
     Stage::Over(Outcome::Number(mine.number))
 }
 
