@@ -137,6 +137,9 @@ struct Write {
 struct Outdated {
     mine: Version,
     replaced: Version,
+    /// All copies that answered had such a one. Else somebody is writing it just now, and has not
+    /// come to the other copy when we had.
+    everywhere: bool,
     answer: Outcome,
 }
 
@@ -377,7 +380,11 @@ impl<'a> Task<'a> {
         let newest = seen.max().filter(|_| !switch_off::looking());
         match newest.filter(|newest| *newest >= write.version && self.keeping.has_envelopes()) {
             Some(replaced) => {
-                self.outdated = Some(Outdated { mine: write.version, replaced, answer });
+                let mine = write.version;
+                let mut seen = copies.iter().filter(|copy| !copy.silent);
+                let everywhere =
+                    seen.all(|copy| copy.seen.as_ref().and_then(Seen::version) >= Some(mine));
+                self.outdated = Some(Outdated { mine, replaced, everywhere, answer });
                 self.again(Stage::Look)
             }
             None => Stage::Over(answer),

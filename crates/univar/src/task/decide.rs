@@ -23,15 +23,18 @@ impl<'a> Task<'a> {
 
     /// What was written blindly is older than what it replaced.
     fn decide_outdated(&mut self, clock: &Clock) -> Stage {
-        let Some(Outdated { mine, replaced, answer }) = self.outdated.clone() else {
+        let Some(Outdated { mine, replaced, everywhere, answer }) = self.outdated.clone() else {
             return Stage::Over(Outcome::Unreachable);
         };
         let Some(at) = self.newest() else { return Stage::Over(answer) };
-        let stands = self.copies[at].seen.as_ref().is_some_and(|seen| self.is_ours(seen, &[mine]));
-        if stands && mine <= replaced {
+        // What we replaced may be there again: a reader has passed it on.
+        let is_old = |seen: &Seen| everywhere && seen.version().is_some_and(|it| it <= replaced);
+        let stands = |seen: &Seen| self.is_ours(seen, &[mine]) || is_old(seen);
+        if mine <= replaced && self.copies[at].seen.as_ref().is_some_and(stands) {
             let write = self.blind_write(clock, Some(replaced));
             let mine = write.version;
-            self.outdated = Some(Outdated { mine, replaced, answer: answer.clone() });
+            let answer_too = answer.clone();
+            self.outdated = Some(Outdated { mine, replaced, everywhere, answer: answer_too });
             let guards = self.guards();
             return Stage::Mend { write, guards, answer };
         }
@@ -99,8 +102,9 @@ impl<'a> Task<'a> {
         for (other, seen) in self.seen().filter(|(other, _)| *other != at) {
             let is_same = match (&seen.found, &newest.found) {
                 (Found::Record(one), Found::Record(other)) => one.as_bytes() == other.as_bytes(),
-                // That something was deleted need not be told to who knows nothing of it.
-                (Found::Nothing, _) => newest.is_tombstone(),
+                // That something was deleted need not be told by readers to who knows nothing of it.
+                // Healing tells it: the copy that knows may come back with older content.
+                (Found::Nothing, _) => newest.is_tombstone() && !self.only_mends,
                 _ => false,
             };
             if !is_same {
