@@ -208,10 +208,6 @@ impl<'s, T: Talk> Lane<'s, T> {
         self.server.give_back(connection, Instant::now());
     }
 
-    pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
     fn ends(&self, in_a_hurry: bool) -> Instant {
         if in_a_hurry { self.hurried } else { self.deadline }
     }

@@ -31,12 +31,24 @@ pub(crate) enum Pace {
     Patient(Instant),
 }
 
+impl Pace {
+    /// When a job that began at `start` ends.
+    fn end(self, start: Instant, limit: Duration) -> Instant {
+        match self {
+            Self::Brisk => start + limit,
+            Self::Patient(end) => end,
+        }
+    }
+}
+
 /// What one server gets of a round.
 struct Share<'j> {
     server: &'j Server,
     limit: Duration,
     /// There are other copies: who waits for this one shall have time left to go on without it.
     has_rivals: bool,
+    /// Another copy is written after this one, whether this one answers or not.
+    leaves_time: bool,
     batch: Batch<'j>,
     /// Whose each command is: the job and its copy.
     turns: Vec<(usize, usize)>,
@@ -48,8 +60,12 @@ struct Share<'j> {
 pub(crate) fn run(jobs: &mut [Job<'_>], pace: Pace, clock: &Clock) -> bool {
     let start = Instant::now();
     let mut alarm = false;
+    let mut now = start;
     while jobs.iter().any(|job| !job.task.is_over()) {
-        alarm |= round(jobs, pace, start, clock);
+        alarm |= round(jobs, pace, (start, now), clock);
+        if jobs.iter().any(|job| !job.task.is_over()) {
+            now = Instant::now();
+        }
     }
     for job in &*jobs {
         for (at, server) in job.servers[..job.task.copies()].iter().enumerate() {
@@ -65,8 +81,15 @@ pub(crate) fn run(jobs: &mut [Job<'_>], pace: Pace, clock: &Clock) -> bool {
 }
 
 /// One round: asks, waits, and lets the tasks decide.
-fn round(jobs: &mut [Job<'_>], pace: Pace, start: Instant, clock: &Clock) -> bool {
+fn round(
+    jobs: &mut [Job<'_>],
+    pace: Pace,
+    (start, now): (Instant, Instant),
+    clock: &Clock,
+) -> bool {
     for job in &mut *jobs {
+        // Too late to ask: no server is to blame for that.
+        let is_late = now >= pace.end(start, job.limit);
         let servers = &job.servers[..job.task.copies()];
         // A slow one is better than none.
         let some_quick = servers.iter().any(|server| server.is_quick());
@@ -75,12 +98,12 @@ fn round(jobs: &mut [Job<'_>], pace: Pace, start: Instant, clock: &Clock) -> boo
                 Pace::Brisk if some_quick => server.is_quick(),
                 Pace::Brisk | Pace::Patient(_) => server.is_up(),
             };
-            if !worth_asking {
+            if is_late || !worth_asking {
                 job.task.is_silent(at);
             }
         }
     }
-    let (answers, alarm) = ask(jobs, pace, start);
+    let (answers, alarm) = ask(jobs, pace, (start, now));
     for (turns, answers) in answers {
         for ((job, at), answer) in turns.into_iter().zip(answers) {
             jobs[job].task.hear(at, answer);
@@ -94,7 +117,7 @@ fn round(jobs: &mut [Job<'_>], pace: Pace, start: Instant, clock: &Clock) -> boo
 
 type Heard = Vec<(Vec<(usize, usize)>, Vec<Answer>)>;
 
-fn ask(jobs: &[Job<'_>], pace: Pace, start: Instant) -> (Heard, bool) {
+fn ask(jobs: &[Job<'_>], pace: Pace, (start, now): (Instant, Instant)) -> (Heard, bool) {
     let mut shares: Vec<Share<'_>> = Vec::with_capacity(COPIES_MAX);
     let unix_now_s = unix_now_s();
     for (index, job) in jobs.iter().enumerate() {
@@ -105,13 +128,13 @@ fn ask(jobs: &[Job<'_>], pace: Pace, start: Instant) -> (Heard, bool) {
                     |share: &Share<'_>| share.limit == limit && std::ptr::eq(share.server, server);
                 let found = shares.iter().position(same).unwrap_or_else(|| {
                     let batch = Batch::new(unix_now_s, server.known_epoch());
-                    let (turns, has_rivals) = (Vec::new(), false);
                     shares.push(Share {
                         server,
                         limit,
-                        has_rivals,
+                        has_rivals: false,
+                        leaves_time: false,
                         batch,
-                        turns,
+                        turns: Vec::new(),
                         gets: 0,
                         sets: 0,
                     });
@@ -119,13 +142,13 @@ fn ask(jobs: &[Job<'_>], pace: Pace, start: Instant) -> (Heard, bool) {
                 });
                 let share = &mut shares[found];
                 share.has_rivals |= job.task.copies() > 1;
+                share.leaves_time |= job.task.leaves_time(at);
                 share.batch.push(command);
                 share.turns.push((index, at));
                 if command.verb.is_read() { share.gets += 1 } else { share.sets += 1 }
             }
         }
     }
-    let now = if jobs.iter().any(|job| job.task.copies() > 1) { Instant::now() } else { start };
     let mut turns = Vec::with_capacity(shares.len());
     let mut lanes = Vec::with_capacity(shares.len());
     for share in shares {
@@ -133,15 +156,14 @@ fn ask(jobs: &[Job<'_>], pace: Pace, start: Instant) -> (Heard, bool) {
         turns.push(share.turns);
         // With copies: half of what is left, so that there is as much again for what follows.
         let parts = if share.has_rivals { 2 } else { 1 };
+        let end = pace.end(start, share.limit);
+        let hurried = end - end.saturating_duration_since(now) / parts * (parts - 1);
+        let end = if share.leaves_time { hurried } else { end };
         let lane = match pace {
-            Pace::Brisk => {
-                let (end, blocking) = (start + share.limit, share.limit / parts);
-                Lane::brisk(share.server, share.batch, end, blocking)
-            }
-            Pace::Patient(end) => Lane::patient(share.server, share.batch, end),
+            Pace::Brisk => Lane::brisk(share.server, share.batch, end, share.limit / parts),
+            Pace::Patient(_) => Lane::patient(share.server, share.batch, end),
         };
-        let end = lane.deadline();
-        lanes.push(lane.hurried_to(end - end.saturating_duration_since(now) / parts * (parts - 1)));
+        lanes.push(lane.hurried_to(hurried));
     }
     drive(&mut lanes);
     let alarm = lanes.iter().fold(false, |alarm, lane| {

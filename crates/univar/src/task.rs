@@ -63,6 +63,9 @@ pub(crate) struct Task<'a> {
     round: u8,
     /// The version of what this task has written to one copy, if the other was not as expected.
     mine: Option<Version>,
+    /// All versions that this task has tried to write in turn: what was not answered may have
+    /// happened, and readers pass on what they find.
+    tried: Vec<Version>,
     /// What this task has written blindly replaced something that is newer.
     outdated: Option<Outdated>,
     /// Under which name it counts, and what it has counted.
@@ -141,6 +144,9 @@ struct Write {
 struct Outdated {
     mine: Version,
     replaced: Version,
+    /// All copies that answered had such a one. Else somebody is writing it just now, and has not
+    /// come to the other copy when we had.
+    everywhere: bool,
     answer: Outcome,
 }
 
@@ -166,6 +172,7 @@ impl<'a> Task<'a> {
             mine: None,
             writer: None,
             counted: None,
+            tried: Vec::new(),
             outdated: None,
             only_mends: false,
             refused: [false; COPIES_MAX],
@@ -239,6 +246,14 @@ impl<'a> Task<'a> {
     /// The copy `at` cannot be asked.
     pub(crate) fn is_silent(&mut self, at: usize) {
         self.copies[at].silent = true;
+    }
+
+    /// Whether another copy is to be written after this one, in this order: whoever waits for this
+    /// one must leave time for that.
+    pub(crate) fn leaves_time(&self, at: usize) -> bool {
+        let Stage::InTurn { at: turn, guards, .. } = &self.stage else { return false };
+        let later = |at: usize| guards[at].is_some() && !self.copies[at].silent;
+        *turn == at && (at + 1..self.keeping.copies).any(later)
     }
 
     /// What to ask the copy `at` in this round, in order.
@@ -406,7 +421,11 @@ impl<'a> Task<'a> {
         let newest = seen.max().filter(|_| !switch_off::looking());
         match newest.filter(|newest| *newest >= write.version && self.keeping.has_envelopes()) {
             Some(replaced) => {
-                self.outdated = Some(Outdated { mine: write.version, replaced, answer });
+                let mine = write.version;
+                let mut seen = copies.iter().filter(|copy| !copy.silent);
+                let everywhere =
+                    seen.all(|copy| copy.seen.as_ref().and_then(Seen::version) >= Some(mine));
+                self.outdated = Some(Outdated { mine, replaced, everywhere, answer });
                 self.again(Stage::Look)
             }
             None => Stage::Over(answer),
@@ -428,7 +447,7 @@ impl<'a> Task<'a> {
         }
         // The tombstone stands, so the name is certainly gone, whatever could not be told before.
         // Our own, which a reader may have passed on, is no news.
-        let was_gone = match self.newest_of(|seen| !self.is_ours(seen, mine)) {
+        let was_gone = match self.newest_of(|seen| !self.is_ours(seen, &[mine])) {
             Some(at) => self.copies[at].seen.as_ref().is_some_and(Seen::is_tombstone),
             None => self.is_certainly_absent(),
         };
@@ -537,11 +556,11 @@ impl Seen {
         }
     }
 
-    /// Whether it is the record that this owner wrote with this version: two nodes may make the
-    /// same version.
-    fn is_of(&self, version: Version, owner: &[u8]) -> bool {
+    /// Whether it is the record that this owner wrote with one of these versions: two nodes may
+    /// make the same version.
+    fn is_of(&self, versions: &[Version], owner: &[u8]) -> bool {
         matches!(&self.found, Found::Record(record)
-            if record.version == version && record.owner() == owner)
+            if versions.contains(&record.version) && record.owner() == owner)
     }
 
     /// Whether it says that there is no value: it was deleted, or its life is over.

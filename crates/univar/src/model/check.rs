@@ -83,6 +83,13 @@ pub(crate) fn violations(history: &History) -> Vec<Violation> {
     found
 }
 
+/// Whether a clock was so far ahead that nobody follows it: then its node may make a version twice,
+/// and a delete take an earlier one's tombstone for its own.
+fn is_absurd(history: &History) -> bool {
+    let absurd = |(_, _, fault): &(Us, Us, Fault)| matches!(fault.kind, FaultKind::Clock { by_ms } if by_ms > 24 * 3_600_000);
+    history.faults.iter().any(absurd)
+}
+
 /// After two faults at once neither cache server can say that something is not there, until one is
 /// healed.
 fn is_hopeless(history: &History, op: &Done) -> bool {
@@ -104,29 +111,64 @@ fn keep_waits(history: &History, op: &Done) -> bool {
 
 fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
     let mut events: Vec<Event> = ops.iter().map(|op| event_of(history, op)).collect();
-    for (at, op) in ops.iter().enumerate().filter(|(_, op)| op.what == What::Delete) {
+    for (at, op) in ops.iter().enumerate().filter(|(_, op)| removes(op)) {
         let writes = |other: &&Done| other.what != What::Get && other.start != op.start;
         let overlaps = |other: &&Done| other.start <= op.end && op.start <= other.end;
         // It may have seen, and undone, half of what another was about to do.
-        let may_be_either =
-            is_hopeless(history, op) || ops.iter().copied().filter(writes).any(|op| overlaps(&op));
+        let may_be_either = is_hopeless(history, op)
+            || is_absurd(history)
+            || ops.iter().copied().filter(writes).any(|op| overlaps(&op));
         if !events[at].is_open && may_be_either {
-            events[at].act = Act::Delete(Answer::Open);
-        }
-    }
-    for (at, op) in ops.iter().enumerate().filter(|(_, op)| op.what == What::Increment) {
-        let overlaps = |other: &&Done| other.start <= op.end && op.start <= other.end;
-        let counts = |other: &&Done| other.what == What::Increment && other.start != op.start;
-        let near =
-            |(from, to, _): &(Us, Us, Fault)| *from <= op.end && op.start <= *to + NOTICED_WITHIN;
-        let races = ops.iter().copied().filter(counts).any(|op| overlaps(&op));
-        if let (Act::Increment(Some(number)), true) =
-            (events[at].act, races && history.faults.iter().any(near))
-        {
-            events[at].act = Act::CountLoosely(number);
+            events[at].act = match events[at].act {
+                Act::Withdraw(value, _) => Act::Withdraw(value, Answer::Open),
+                _ => Act::Delete(Answer::Open),
+            };
         }
     }
     for (at, op) in ops.iter().enumerate() {
+        let reaches = |op: &Done| {
+            history
+                .faults
+                .iter()
+                .any(|(from, to, _)| *from <= op.end && op.start <= *to + NOTICED_WITHIN)
+        };
+        let races = |other: &&Done| {
+            let counts = other.what == What::Increment && other.start != op.start;
+            counts
+                && other.start <= op.end
+                && op.start <= other.end
+                && (reaches(op) || reaches(other))
+        };
+        if !ops.iter().any(|other| races(other)) {
+            continue;
+        }
+        events[at].act = match events[at].act {
+            Act::Increment(Some(number)) => Act::CountLoosely(number),
+            Act::Read(Some(number)) => Act::ReadLoosely(number),
+            act => act,
+        };
+    }
+    // Of writes that overlap either may stand in the end, and one be seen before and after the
+    // other: for each copy has an order of its own.
+    let mut written: Vec<(usize, &Done)> = ops.iter().copied().enumerate().collect();
+    for (at, op) in ops.iter().enumerate() {
+        let (Act::Set(value) | Act::Add(value, Answer::Done | Answer::Open)) = events[at].act
+        else {
+            continue;
+        };
+        let overwrites = |other: &&&Done| {
+            let blindly = matches!(other.what, What::Set { .. } | What::Take { .. });
+            let overlaps = other.start <= op.end && op.start <= other.end;
+            overlaps && other.start != op.start && (blindly || removes(other))
+        };
+        let Some(end) = ops.iter().filter(overwrites).map(|other| other.end).max() else {
+            continue;
+        };
+        written.push((events.len(), op));
+        let end = end.max(events[at].end);
+        events.push(Event { end, is_open: true, act: Act::Set(value), ..events[at] });
+    }
+    for (at, op) in written {
         let Some(life) = life_of(op) else { continue };
         let faults = history.faults.iter().filter(|(_, to, _)| *to < op.start + life).count() as Us;
         let start = (op.start + life).saturating_sub(S + COPYING_COSTS * faults).max(op.start);
@@ -135,6 +177,10 @@ fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
         events.push(Event { start, end, is_open: false, act, ghost: Ghost::None });
     }
     events
+}
+
+fn removes(op: &Done) -> bool {
+    matches!(op.what, What::Delete | What::Withdraw { .. })
 }
 
 fn life_of(op: &Done) -> Option<Us> {
@@ -184,7 +230,9 @@ fn ghost(history: &History, op: &Done, end: Us) -> Ghost {
     let Some(life) = life_of(op) else { return Ghost::None };
     let meets = |from: Us, to: Us| from <= end + life && to + NOTICED_WITHIN >= op.start;
     let knows_less = |(from, to, fault): &(Us, Us, Fault)| match fault.kind {
-        FaultKind::Killed | FaultKind::NodeDies | FaultKind::Clock { .. } => false,
+        FaultKind::NodeDies | FaultKind::Clock { .. } => false,
+        // Not every node knows yet that it is back.
+        FaultKind::Killed => *from <= end && op.start <= *to + NOTICED_WITHIN,
         FaultKind::OldContent { age } => from.saturating_sub(age) <= end && meets(0, *to),
         _ => meets(*from, *to),
     };

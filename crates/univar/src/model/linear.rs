@@ -14,8 +14,10 @@ pub(crate) enum Act {
     Touch(Answer),
     Add(i64, Answer),
     Increment(Option<i64>),
-    /// Of several that count at once, while not all reach the same, some may count as one.
+    /// Of several that count at once, while not all reach the same, two may count as one, or one as
+    /// two.
     CountLoosely(i64),
+    ReadLoosely(i64),
     Keep(i64, Answer),
     Withdraw(i64, Answer),
     /// The life that the event of this index gave is over.
@@ -32,7 +34,11 @@ impl Act {
             | Self::Add(_, answer)
             | Self::Keep(_, answer)
             | Self::Withdraw(_, answer) => answer == Answer::Left,
-            Self::Set(_) | Self::Increment(_) | Self::CountLoosely(_) | Self::End(_) => false,
+            Self::Set(_)
+            | Self::Increment(_)
+            | Self::CountLoosely(_)
+            | Self::ReadLoosely(_)
+            | Self::End(_) => false,
         }
     }
 }
@@ -168,7 +174,11 @@ fn apply(event: &Event, at: usize, state: State) -> Option<State> {
         }
         Act::CountLoosely(number) => {
             let then = State { value: Some(number), ..state };
-            (number == value || number == value + 1).then_some(then)
+            (value..=value + 2).contains(&number).then_some(then)
+        }
+        Act::ReadLoosely(number) => {
+            let then = State { value: Some(number), ..state };
+            (value..=value + 1).contains(&number).then_some(then)
         }
         Act::Keep(ours, answer) if ours == value => (answer != Answer::Left).then_some(with(value)),
         Act::Withdraw(ours, answer) if ours == value => (answer != Answer::Left).then_some(gone),
@@ -196,7 +206,8 @@ fn apply_to_nothing(event: &Event, at: usize, state: State) -> Option<State> {
         Act::Add(value, Answer::Done | Answer::Open) => Some(with(value)),
         Act::Add(_, Answer::Left) => haunted.then_some(state),
         Act::Increment(number) => number.is_none_or(|number| number == 1).then_some(with(1)),
-        Act::CountLoosely(number) => (number == 1).then_some(with(1)),
+        Act::CountLoosely(number) => (1..=2).contains(&number).then_some(with(number)),
+        Act::ReadLoosely(number) => (number == 1).then_some(with(number)),
         Act::Keep(value, Answer::Done | Answer::Open) => Some(with(value)),
         Act::Keep(_, Answer::Left) => haunted.then_some(state),
         Act::Withdraw(_, answer) => (answer != Answer::Left || haunted).then_some(state),

@@ -52,7 +52,10 @@ pub(crate) struct Part {
 
 impl World {
     pub(crate) fn step(&mut self, step: Step) {
-        let Step { node, name, what, .. } = step;
+        let Step { node, name, mut what, .. } = step;
+        if self.only_reads {
+            what = What::Get;
+        }
         if !self.nodes[node].is_up {
             return;
         }
@@ -136,13 +139,18 @@ impl World {
         let (node, places, round, end) = (run.node, run.places, run.round, run.end);
         let brisk = matches!(run.purpose, Purpose::Op(_));
         let mut batches = [const { Vec::new() }; 2];
+        let mut ends = end;
         for at in 0..2 {
             let server = &self.nodes[node].servers[places[at]];
-            if !(if brisk { server.is_quick() } else { server.is_up() }) {
+            let worth_asking = if brisk { server.is_quick() } else { server.is_up() };
+            if self.now >= end || !worth_asking {
                 task.is_silent(at);
             }
             self.runs[id].known[at] = server.known_epoch();
             batch_of(&task, at, self.runs[id].known[at]).ask(&mut batches[at]);
+            if task.leaves_time(at) {
+                ends = hurried(self.now, end);
+            }
         }
         self.runs[id].task = Some(task);
         for (at, batch) in batches.iter().enumerate().filter(|(_, batch)| !batch.is_empty()) {
@@ -153,7 +161,7 @@ impl World {
         if self.runs[id].lanes == [None; 2] {
             return self.end_round(id);
         }
-        self.at(end.max(self.now), Event::Deadline { run: id, round });
+        self.at(ends, Event::Deadline { run: id, round });
         self.at(hurried(self.now, end), Event::Hurry { run: id, round });
     }
 

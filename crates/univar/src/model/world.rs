@@ -75,6 +75,8 @@ pub(crate) struct World {
     pub(crate) lanes: Vec<Lane>,
     pub(crate) runs: Vec<Run>,
     pub(crate) history: History,
+    /// Between two faults that are one too many, what is written may be lost.
+    pub(crate) only_reads: bool,
     ended: bool,
 }
 
@@ -101,6 +103,7 @@ pub(crate) fn run(script: &Script, off: Off) -> History {
             faults: Vec::new(),
             never_healed: None,
         },
+        only_reads: false,
         ended: false,
     };
     // At last each cache server is lost once: what they hold must be there twice.
@@ -180,9 +183,17 @@ impl World {
     }
 
     fn healed(&mut self, index: usize) {
+        self.only_reads = false;
         self.plan(Anchor::Healed(index));
         match self.faults.get(index) {
-            Some(fault) => self.after(fault.after, Event::FaultBegins(index)),
+            Some(fault) => {
+                let after = fault.after;
+                self.after(after, Event::FaultBegins(index));
+                let steps = self.history.script.steps.clone();
+                for step in steps.into_iter().filter(|s| s.anchor == Anchor::Before(index)) {
+                    self.after(after - step.after % (2 * MS), Event::Step(step));
+                }
+            }
             None => {
                 self.everybody_reads(0);
                 self.after(S, Event::End);
@@ -195,6 +206,7 @@ impl World {
         let to = self.now + fault.lasts;
         self.active = Some((to, fault));
         self.history.faults.push((self.now, to, fault));
+        self.only_reads |= fault.kind == FaultKind::EmptyAlone;
         match fault.kind {
             FaultKind::Killed | FaultKind::EmptyAlone | FaultKind::OldContent { .. } => {
                 self.kill(fault.server);
@@ -231,7 +243,8 @@ impl World {
                 host.start();
                 let server = (fault.server + 1) % self.hosts.len();
                 self.faults[index] = Fault { kind: FaultKind::Hung, server, ..fault };
-                return self.fault_begins(index);
+                // Every node knows that it is back, and nobody has begun to heal it.
+                return self.after(700 * MS, Event::FaultBegins(index));
             }
             FaultKind::NodeDies => {
                 self.nodes[fault.node].is_up = true;

@@ -24,15 +24,18 @@ impl<'a> Task<'a> {
 
     /// What was written blindly is older than what it replaced.
     fn decide_outdated(&mut self, clock: &Clock) -> Stage {
-        let Some(Outdated { mine, replaced, answer }) = self.outdated.clone() else {
+        let Some(Outdated { mine, replaced, everywhere, answer }) = self.outdated.clone() else {
             return Stage::Over(Outcome::Unreachable);
         };
         let Some(at) = self.newest() else { return Stage::Over(answer) };
-        let stands = self.copies[at].seen.as_ref().is_some_and(|seen| self.is_ours(seen, mine));
-        if stands && mine <= replaced {
+        // What we replaced may be there again: a reader has passed it on.
+        let is_old = |seen: &Seen| everywhere && seen.version().is_some_and(|it| it <= replaced);
+        let stands = |seen: &Seen| self.is_ours(seen, &[mine]) || is_old(seen);
+        if mine <= replaced && self.copies[at].seen.as_ref().is_some_and(stands) {
             let write = self.blind_write(clock, Some(replaced));
             let mine = write.version;
-            self.outdated = Some(Outdated { mine, replaced, answer: answer.clone() });
+            let answer_too = answer.clone();
+            self.outdated = Some(Outdated { mine, replaced, everywhere, answer: answer_too });
             let guards = self.guards(|_| true);
             return Stage::Mend { write, guards, answer };
         }
@@ -107,8 +110,9 @@ impl<'a> Task<'a> {
                 (Found::Record(one), Found::Record(other)) => {
                     one.as_bytes() == other.as_bytes() && seen.ends_with(newest)
                 }
-                // That something was deleted need not be told to who knows nothing of it.
-                (Found::Nothing, _) => newest.is_tombstone(),
+                // That something was deleted need not be told by readers to who knows nothing of it.
+                // Healing tells it: the copy that knows may come back with older content.
+                (Found::Nothing, _) => newest.is_tombstone() && !self.only_mends,
                 _ => false,
             };
             if !is_same {
@@ -136,7 +140,7 @@ impl<'a> Task<'a> {
         };
         match self.newest_seen().map(Seen::value) {
             Some(Some(theirs)) if theirs == value => write(self),
-            Some(Some(_)) => Stage::Over(Outcome::Foreign),
+            Some(Some(_)) => self.leave(clock, Outcome::Foreign),
             Some(None) => write(self),
             None if self.envelope_in_the_way() => Stage::Over(Outcome::Invalid(Invalid::Envelope)),
             // In an epoch for which this node has not published yet, a gap may be another's: it
@@ -152,18 +156,20 @@ impl<'a> Task<'a> {
                 let write = self.tombstone(clock, self.newest_version());
                 self.write_in_turn(write, Outcome::Done)
             }
-            Some(Some(_)) => Stage::Over(Outcome::Foreign),
+            Some(Some(_)) => self.leave(clock, Outcome::Foreign),
             None if self.envelope_in_the_way() => Stage::Over(Outcome::Invalid(Invalid::Envelope)),
-            Some(None) | None => Stage::Over(Outcome::Done),
+            Some(None) => self.leave(clock, Outcome::Done),
+            None => Stage::Over(Outcome::Done),
         }
     }
 
     fn decide_add(&mut self, clock: &Clock, value: &[u8], ttl: Option<Duration>) -> Stage {
-        if let Some(mine) = self.mine {
+        if self.mine.is_some() {
             // One copy has ours. What stands at the other was added by somebody who could not
             // reach the first, and has been told so: it is theirs.
-            let theirs =
-                self.seen().find(|(_, seen)| seen.value().is_some() && !self.is_ours(seen, mine));
+            let theirs = self
+                .seen()
+                .find(|(_, seen)| seen.value().is_some() && !self.is_ours(seen, &self.tried));
             if let Some((_, theirs)) = theirs {
                 return self
                     .write_in_turn(self.anew(clock, theirs, theirs.left()), Outcome::Exists);
@@ -172,7 +178,8 @@ impl<'a> Task<'a> {
             return self.write_in_turn(write, Outcome::Done);
         }
         match self.newest_seen() {
-            Some(newest) if newest.value().is_some() => Stage::Over(Outcome::Exists),
+            Some(newest) if self.is_ours(newest, &self.tried) => self.leave(clock, Outcome::Done),
+            Some(newest) if newest.value().is_some() => self.leave(clock, Outcome::Exists),
             None if !self.is_certainly_absent() => self.cannot_tell(),
             _ => {
                 let write = self.value(clock, self.newest_version(), value, ttl);
@@ -186,9 +193,19 @@ impl<'a> Task<'a> {
             Some(seen) if seen.value().is_some() => {
                 self.write_in_turn(self.anew(clock, seen, ttl), Outcome::Done)
             }
-            Some(_) => Stage::Over(Outcome::Missing),
+            Some(_) => self.leave(clock, Outcome::Missing),
             None if self.is_certainly_absent() => Stage::Over(Outcome::Missing),
             None => self.cannot_tell(),
+        }
+    }
+
+    /// Answers from what was found, and leaves it: like a read, it is passed on first to the copy
+    /// that has not got it.
+    fn leave(&self, clock: &Clock, answer: Outcome) -> Stage {
+        let mending = self.newest().and_then(|at| self.mending(clock, at));
+        match mending.filter(|_| self.keeping.has_envelopes() && !switch_off::repair()) {
+            Some((write, guards)) => Stage::Mend { write, guards, answer },
+            None => Stage::Over(answer),
         }
     }
 
@@ -203,17 +220,18 @@ impl<'a> Task<'a> {
     }
 
     /// Writes to every copy that answered, one after the other, if it is still as it was seen.
-    pub(super) fn write_in_turn(&self, write: Write, answer: Outcome) -> Stage {
+    pub(super) fn write_in_turn(&mut self, write: Write, answer: Outcome) -> Stage {
         self.write_where(|_| true, write, answer)
     }
 
     /// The same to those copies only that `which` names.
     pub(super) fn write_where(
-        &self,
+        &mut self,
         which: impl Fn(&Seen) -> bool,
         write: Write,
         answer: Outcome,
     ) -> Stage {
+        self.tried.push(write.version);
         let guards = self.guards(which);
         match guards.iter().position(Option::is_some) {
             Some(_) if switch_off::turns() => Stage::Mend { write, guards, answer },
@@ -231,9 +249,9 @@ impl<'a> Task<'a> {
         guards
     }
 
-    /// Whether this is what we have written with this version.
-    pub(super) fn is_ours(&self, seen: &Seen, version: Version) -> bool {
-        seen.is_of(version, &self.keeping.owner[..self.keeping.owner.len().min(OWNER_MAX_BYTES)])
+    /// Whether this is what we have written with one of these versions.
+    pub(super) fn is_ours(&self, seen: &Seen, versions: &[Version]) -> bool {
+        seen.is_of(versions, &self.keeping.owner[..self.keeping.owner.len().min(OWNER_MAX_BYTES)])
     }
 
     pub(super) fn cannot_tell(&self) -> Stage {

@@ -28,7 +28,13 @@ impl Task<'_> {
     }
 
     /// With one copy the number stands there bare, and its server orders all who count.
-    fn count_alone(&self, clock: &Clock, by: i64, count: &Count, life: Option<Duration>) -> Stage {
+    fn count_alone(
+        &mut self,
+        clock: &Clock,
+        by: i64,
+        count: &Count,
+        life: Option<Duration>,
+    ) -> Stage {
         let Some(number) = count.number().and_then(|number| number.checked_add(by)) else {
             return Stage::Over(Outcome::Invalid(Invalid::NotANumber));
         };
