@@ -20,7 +20,7 @@ const WRITERS_MAX: usize = 64;
 const WRITER_PAUSE: Duration = Duration::from_micros(200);
 
 /// Entries of writers that are long gone are put into the base above this number.
-const ENTRIES_MAX: usize = 512;
+const ENTRIES_MAX: usize = 4096;
 
 /// A counter's state.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -42,6 +42,9 @@ const LIST_LIMIT: Duration = Duration::from_secs(4);
 /// How long to wait before asking for a dump again while another one is under way.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
+/// After comparing that could not be completed, the next try waits for this.
+const GIVEN_UP_PAUSE: Duration = Duration::from_secs(1);
+
 /// How often memcached is asked how much it threw away.
 const EVICTIONS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -140,7 +143,9 @@ impl Store {
 
     /// Leaves it to whoever tries next, and says so once for an epoch.
     fn give_up(&self, at: usize, id: EpochId, names: usize) -> Option<EventKind> {
-        let first = lock(&self.servers[at].upkeep).said_incomplete.replace(id) != Some(id);
+        let mut upkeep = lock(&self.servers[at].upkeep);
+        upkeep.compare_after = Some(Instant::now() + GIVEN_UP_PAUSE);
+        let first = upkeep.said_incomplete.replace(id) != Some(id);
         first.then_some(EventKind::Incomplete { names })
     }
 
@@ -185,7 +190,8 @@ pub(crate) fn due(server: &Server, now: Instant) -> Option<EpochId> {
     let due = server.is_replicated()
         && server.is_up()
         && now.saturating_duration_since(since) >= SETTLE
-        && upkeep.complete_for != Some(id);
+        && upkeep.complete_for != Some(id)
+        && upkeep.compare_after.is_none_or(|at| Instant::now() >= at);
     due.then_some(id)
 }
 

@@ -21,6 +21,9 @@ pub(crate) const PROBE_DEADLINE: Duration = Duration::from_millis(200);
 /// So many probes in a row without an answer make a server one that is down.
 const UNANSWERED_MAX: u32 = 2;
 
+/// A node begins no second epoch on a server within this time, if the first is still being healed.
+const EPOCH_MIN: Duration = Duration::from_secs(4);
+
 /// Refused records are reported no more often than this.
 const REFUSED_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -32,7 +35,7 @@ pub(crate) fn maintain(servers: &[Arc<Server>]) -> Vec<Event> {
     let mut owed = Vec::with_capacity(servers.len());
     for server in servers {
         server.drop_old(start);
-        let (probe, by_now) = begin(server, random_id());
+        let (probe, by_now) = begin(server, random_id(), start);
         lanes.push(Lane::patient(server, probe, deadline));
         owed.push(by_now);
     }
@@ -51,18 +54,22 @@ pub(crate) fn maintain(servers: &[Arc<Server>]) -> Vec<Event> {
 
 /// The probe of a server, and how often it was owed a write by now. `new_id` is used if the marker
 /// is gone.
-pub(crate) fn begin(server: &Server, new_id: EpochId) -> (Probe, u64) {
+pub(crate) fn begin(server: &Server, new_id: EpochId, start: Instant) -> (Probe, u64) {
     server.look();
     let upkeep = lock(&server.upkeep);
     if upkeep.reported_up == Some(false) {
         // What was written meanwhile, it may not have.
-        server.owe();
+        server.owe_quietly();
     }
     let (by_now, unsettled) = server.owed();
-    // A slow server misses every write of the dialplan; it is healed when it is quick again.
-    let unsettled = unsettled && (server.is_quick() || !server.is_up());
     let replicated = server.is_replicated() && !switch_off::comparing();
-    let duty = Duty { owed: unsettled, replicated, complete_for: upkeep.complete_for };
+    let duty = Duty {
+        owed: unsettled,
+        slow_after: Some(start + server.quick_limit()),
+        has_just_begun: upkeep.began_at.is_some_and(|at| start.duration_since(at) < EPOCH_MIN),
+        replicated,
+        complete_for: upkeep.complete_for,
+    };
     (Probe::new(upkeep.watch.clone(), new_id, duty), by_now)
 }
 
@@ -95,6 +102,9 @@ pub(crate) fn conclude(
     server.probed(found.marker, found.watch.known_id(), took);
     if !found.owed {
         server.settle(owed);
+    }
+    if found.began {
+        upkeep.began_at = Some(now);
     }
     upkeep.watch = found.watch;
     upkeep.healing_since = match (upkeep.healing_since, found.marker) {

@@ -25,6 +25,8 @@ pub(crate) struct Probe {
     marker: Marker,
     publish: bool,
     healed: bool,
+    /// A new epoch was begun for what is owed.
+    began: bool,
     next: Next,
     changes: u8,
     /// The answer to the change comes before the marker.
@@ -37,6 +39,12 @@ pub(crate) struct Duty {
     /// The server may have missed a write of this node's: it must be healed, whatever its marker
     /// says.
     pub(crate) owed: bool,
+    /// An answer after this is too late for the dialplan, which then misses every write: such a
+    /// server is healed when it is quick again.
+    pub(crate) slow_after: Option<Instant>,
+    /// A new epoch that this node began is so young that it may begin no other, unless that one is
+    /// over: a server that has no room for what it is owed would get one after the other.
+    pub(crate) has_just_begun: bool,
     /// Its content has copies elsewhere: healing ends only in the epoch for which it was compared.
     pub(crate) replicated: bool,
     pub(crate) complete_for: Option<EpochId>,
@@ -62,6 +70,8 @@ pub(crate) struct Found {
     pub(crate) healed: bool,
     /// It is not being healed yet for what this node owes it.
     pub(crate) owed: bool,
+    /// A new epoch was begun for that.
+    pub(crate) began: bool,
     /// When the first answer came.
     pub(crate) answered_at: Option<Instant>,
 }
@@ -77,6 +87,7 @@ impl Probe {
             marker: Marker::Absent,
             publish: false,
             healed: false,
+            began: false,
             next: Next::Look,
             changes: 0,
             change_due: false,
@@ -85,8 +96,8 @@ impl Probe {
 
     /// What was found, once the conversation is over.
     pub(crate) fn found(self) -> Found {
-        let Self { watch, marker, publish, healed, duty, answered_at, .. } = self;
-        Found { watch, marker, publish, healed, owed: duty.owed, answered_at }
+        let Self { watch, marker, publish, healed, began, duty, answered_at, .. } = self;
+        Found { watch, marker, publish, healed, owed: duty.owed, began, answered_at }
     }
 
     fn ask_change(&mut self, action: Action, cas: Option<u64>, out: &mut Vec<u8>) {
@@ -109,7 +120,10 @@ impl Probe {
             self.duty.owed = false;
         }
         self.marker = marker;
-        let action = if self.duty.owed && marker.id().is_some() {
+        let is_slow = self.answered_at.zip(self.duty.slow_after).is_some_and(|(at, end)| at > end);
+        let waits = self.duty.has_just_begun && matches!(marker, Marker::Healing(_));
+        let action = if self.duty.owed && marker.id().is_some() && !is_slow && !waits {
+            self.began |= self.changes < CHANGES_MAX;
             Action::Replace
         } else {
             self.observe(marker, now)

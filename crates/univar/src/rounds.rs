@@ -47,7 +47,7 @@ struct Share<'j> {
     limit: Duration,
     /// There are other copies: who waits for this one shall have time left to go on without it.
     has_rivals: bool,
-    /// Another copy is written after this one, whether this one answers or not.
+    /// More may follow, whether this one answers or not.
     leaves_time: bool,
     batch: Batch<'j>,
     /// Whose each command is: the job and its copy.

@@ -112,6 +112,10 @@ pub(crate) struct Upkeep {
     pub(crate) watch: Watch,
     /// Whether it was last reported up or down.
     pub(crate) reported_up: Option<bool>,
+    /// When this node last began an epoch for what it owes.
+    pub(crate) began_at: Option<Instant>,
+    /// Comparing failed, and is not tried again before this.
+    pub(crate) compare_after: Option<Instant>,
     /// How many probes in a row were not answered.
     pub(crate) unanswered: u32,
     /// The epoch for which all that it should have was compared with the other servers.
@@ -202,6 +206,16 @@ impl Server {
     pub(crate) fn owe(&self) -> bool {
         self.owed.fetch_add(1, Ordering::Relaxed);
         self.is_replicated() && self.alarm()
+    }
+
+    /// The same, for who is looking already.
+    pub(crate) fn owe_quietly(&self) {
+        self.owed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How quickly it must answer for a thread that is not ours to ask it.
+    pub(crate) fn quick_limit(&self) -> Duration {
+        Duration::from_micros(self.quick_us.load(Ordering::Relaxed))
     }
 
     /// How often [`Server::owe`] was said, and whether any of that is not settled.
@@ -329,7 +343,7 @@ impl Server {
     /// A probe was answered after `took`.
     pub(crate) fn probed(&self, marker: Marker, known: Option<EpochId>, took: Duration) {
         self.known_id.store(known.map_or(NO_ID, EpochId::get), Ordering::Relaxed);
-        let quick = took.as_micros() <= u128::from(self.quick_us.load(Ordering::Relaxed));
+        let quick = took <= self.quick_limit();
         self.quick.store(quick, Ordering::Relaxed);
         self.up.store(true, Ordering::Relaxed);
         if !quick {

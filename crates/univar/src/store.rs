@@ -94,6 +94,10 @@ impl Store {
         }
         store.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         store.tell_servers();
+        if previous.is_some_and(|previous| !store.places_as(previous)) {
+            // Names may have been given a server that has never heard of them.
+            store.servers.iter().for_each(|server| server.owe_quietly());
+        }
         Ok(store)
     }
 
@@ -189,6 +193,17 @@ impl Store {
         self.servers.len() - 1
     }
 
+    /// Whether every name has its copies where `other` has them.
+    fn places_as(&self, other: &Self) -> bool {
+        let layout = |store: &Self| -> Vec<(Vec<Arc<str>>, usize)> {
+            let names = |section: &Section| {
+                section.servers.iter().map(|&at| Arc::clone(store.servers[at].name())).collect()
+            };
+            store.sections.iter().map(|one| (names(one), one.keeping.copies)).collect()
+        };
+        self.prefixes == other.prefixes && layout(self) == layout(other)
+    }
+
     /// What each server must know of the sections that use it.
     fn tell_servers(&self) {
         for (at, server) in self.servers.iter().enumerate() {
@@ -231,6 +246,8 @@ impl Store {
                 Pace::Brisk => Instant::now() + section.deadline,
                 Pace::Patient(end) => end,
             };
+            // Who has some already waits for no others.
+            let end = if writers.is_empty() { end } else { Instant::now() };
             match self.writers.take(end) {
                 Some(writer) => {
                     let name = writer.name();
@@ -240,7 +257,9 @@ impl Store {
                 None => task.given_up(),
             }
         });
-        if outcomes.contains(&Outcome::Unreachable) {
+        // What one copy has counted and the other has not must never be mistaken for another count.
+        let all_quick = self.servers.iter().all(|server| server.is_quick());
+        if !all_quick || !outcomes.iter().all(|outcome| matches!(outcome, Outcome::Number(_))) {
             writers.iter().for_each(Writer::retire);
         }
         outcomes

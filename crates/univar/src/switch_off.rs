@@ -50,8 +50,6 @@ rules! {
     tombstones;
     /// Every miss counts, whatever the marker says.
     epoch;
-    /// A blind write's version is from the node's own clock, whatever the copies have.
-    looking;
     /// Who adds or counts writes both copies at once.
     turns;
     /// The first copy that has anything counts, not the newest.

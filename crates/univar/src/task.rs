@@ -6,11 +6,10 @@
 //!
 //! - **Reads** look at both copies. The newest record is the answer; a copy that is older is
 //!   written again before the answer is given, so that no later read can go back.
-//! - **Set, Take and Delete** look and write in one round. Only if the look shows a record that is
-//!   newer than what was written (another writer, or one whose clock is ahead) do they look again:
-//!   what still stands is written once more, newer, and guarded; what another has written over it
-//!   meanwhile is left, and is made the same everywhere. (A second unguarded write could undo
-//!   what another was told is done: a lock's next holder, for one.)
+//! - **Set, Take and Delete** look, and then write to both copies at once, newer than what they saw
+//!   and guarded by it. If somebody wrote meanwhile they look again. (Writing blindly would save a
+//!   round trip, and lose: what is written over something newer may be undone by who reads it, and
+//!   writing it twice may undo what another was told is done.) A single copy is written blindly.
 //! - **All others** look first, and then write what they decided, guarded by what they saw, to one
 //!   copy after the other, always in the ring's order: so of two that race the first copy knows
 //!   one winner. (It is the first one that both can reach; see `docs/consistency.md`, "Counters and
@@ -66,8 +65,8 @@ pub(crate) struct Task<'a> {
     /// All versions that this task has tried to write in turn: what was not answered may have
     /// happened, and readers pass on what they find.
     tried: Vec<Version>,
-    /// What this task has written blindly replaced something that is newer.
-    outdated: Option<Outdated>,
+    /// What a write is answered, from the first look.
+    answer: Option<Outcome>,
     /// Under which name it counts, and what it has counted.
     writer: Option<u64>,
     counted: Option<Counted>,
@@ -110,11 +109,17 @@ enum Found {
 enum Stage {
     /// Look at all copies.
     Look,
-    /// Look and write at once.
+    /// Write to the only copy, whatever is there.
     Blind {
         write: Write,
     },
-    /// Write to all copies that have a guard here.
+    /// Write to all copies that have a guard here; one that takes it is enough.
+    Everywhere {
+        write: Write,
+        guards: [Option<Guard>; COPIES_MAX],
+        answer: Outcome,
+    },
+    /// The same, where the answer does not depend on it.
     Mend {
         write: Write,
         guards: [Option<Guard>; COPIES_MAX],
@@ -137,17 +142,6 @@ struct Write {
     data: Option<Vec<u8>>,
     ttl: Option<Duration>,
     version: Version,
-}
-
-/// A blind write of this task's that is older than what it replaced.
-#[derive(Clone, Debug)]
-struct Outdated {
-    mine: Version,
-    replaced: Version,
-    /// All copies that answered had such a one. Else somebody is writing it just now, and has not
-    /// come to the other copy when we had.
-    everywhere: bool,
-    answer: Outcome,
 }
 
 /// What a task has counted, or is about to.
@@ -173,7 +167,7 @@ impl<'a> Task<'a> {
             writer: None,
             counted: None,
             tried: Vec::new(),
-            outdated: None,
+            answer: None,
             only_mends: false,
             refused: [false; COPIES_MAX],
         };
@@ -182,8 +176,8 @@ impl<'a> Task<'a> {
                 Stage::Over(Outcome::Invalid(Invalid::TooLong { len: value.len() }))
             }
             _ => match op {
-                Op::Set { .. } | Op::Take { .. } | Op::Delete { .. } => {
-                    Stage::Blind { write: task.blind_write(clock, None) }
+                Op::Set { .. } | Op::Take { .. } | Op::Delete { .. } if keeping.copies == 1 => {
+                    Stage::Blind { write: task.new_write(clock) }
                 }
                 _ => Stage::Look,
             },
@@ -248,12 +242,17 @@ impl<'a> Task<'a> {
         self.copies[at].silent = true;
     }
 
-    /// Whether another copy is to be written after this one, in this order: whoever waits for this
-    /// one must leave time for that.
+    /// Whether more may follow when the copy `at` has answered, or has not: who waits for it must
+    /// leave time for that.
     pub(crate) fn leaves_time(&self, at: usize) -> bool {
-        let Stage::InTurn { at: turn, guards, .. } = &self.stage else { return false };
-        let later = |at: usize| guards[at].is_some() && !self.copies[at].silent;
-        *turn == at && (at + 1..self.keeping.copies).any(later)
+        match &self.stage {
+            Stage::InTurn { at: turn, guards, .. } => {
+                let later = |at: usize| guards[at].is_some() && !self.copies[at].silent;
+                *turn == at && (at + 1..self.keeping.copies).any(later)
+            }
+            Stage::Mend { guards, .. } => guards[at].is_some(),
+            Stage::Look | Stage::Blind { .. } | Stage::Everywhere { .. } | Stage::Over(_) => false,
+        }
     }
 
     /// What to ask the copy `at` in this round, in order.
@@ -264,10 +263,10 @@ impl<'a> Task<'a> {
             Stage::Over(_) => (None, None),
             Stage::Look if self.reads_bare() => (Some(Verb::Read), None),
             Stage::Look => (Some(Verb::Look), None),
-            Stage::Blind { write } => {
-                (self.keeping.has_envelopes().then_some(Verb::Look), Some(write.verb(Guard::Free)))
+            Stage::Blind { write } => (None, Some(write.verb(Guard::Free))),
+            Stage::Mend { write, guards, .. } | Stage::Everywhere { write, guards, .. } => {
+                (None, guards[at].map(|guard| write.verb(guard)))
             }
-            Stage::Mend { write, guards, .. } => (None, guards[at].map(|guard| write.verb(guard))),
             Stage::InTurn { at: turn, write, guards, .. } => {
                 (None, guards[at].filter(|_| *turn == at).map(|guard| write.verb(guard)))
             }
@@ -281,8 +280,11 @@ impl<'a> Task<'a> {
         let copy = &self.copies[at];
         let looks = match self.stage {
             Stage::Look => true,
-            Stage::Blind { .. } => self.keeping.has_envelopes() && copy.seen.is_none(),
-            Stage::Mend { .. } | Stage::InTurn { .. } | Stage::Over(_) => false,
+            Stage::Blind { .. }
+            | Stage::Everywhere { .. }
+            | Stage::Mend { .. }
+            | Stage::InTurn { .. }
+            | Stage::Over(_) => false,
         };
         let Answer { reply, miss_counts, published } = answer;
         if copy.silent || reply == Reply::Silence {
@@ -314,7 +316,8 @@ impl<'a> Task<'a> {
         self.stage = match stage {
             Stage::Look if self.all_silent() => Stage::Over(Outcome::Unreachable),
             Stage::Look => self.decide(clock),
-            Stage::Blind { write } => self.after_blind(&write),
+            Stage::Blind { .. } => Stage::Over(self.after_blind()),
+            Stage::Everywhere { write, answer, .. } => self.after_everywhere(&write, answer),
             Stage::Mend { answer, .. } => self.after_mend(answer),
             Stage::InTurn { at, write, guards, answer } => {
                 self.after_turn(at, write, guards, answer)
@@ -351,7 +354,9 @@ impl<'a> Task<'a> {
         if self.round < ROUNDS_MAX { stage } else { Stage::Over(Outcome::Unreachable) }
     }
 
-    fn blind_write(&self, clock: &Clock, seen: Option<Version>) -> Write {
+    /// What a Set, a Take or a Delete writes: newer than all that was seen.
+    fn new_write(&self, clock: &Clock) -> Write {
+        let seen = self.newest_version();
         match self.op {
             Op::Set { value, ttl, .. } => self.value(clock, seen, value, ttl),
             Op::Take { value, ttl, .. } => self.value(clock, seen, value, Some(ttl)),
@@ -396,7 +401,8 @@ impl<'a> Task<'a> {
 
     fn tombstone(&self, clock: &Clock, seen: Option<Version>) -> Write {
         let version = clock.after(seen);
-        let keeps_one = self.keeping.has_envelopes() && !switch_off::tombstones();
+        // A single copy can miss no delete.
+        let keeps_one = self.keeping.copies > 1 && !switch_off::tombstones();
         let data = keeps_one.then(|| self.seal(Kind::Tombstone, version, b""));
         Write { data, ttl: Some(TOMBSTONE_LIFE), version }
     }
@@ -406,52 +412,31 @@ impl<'a> Task<'a> {
         seal(kind, version, owner, value, self.op.name(), secret.as_ref())
     }
 
-    /// Look and write in one: done, unless a look showed something newer than what was written.
-    fn after_blind(&mut self, write: &Write) -> Stage {
-        let answer = self.blind_outcome(write.version);
-        let copies = &self.copies[..self.keeping.copies];
-        if copies.iter().any(|copy| copy.written == Some(Reply::TooLarge)) {
-            return Stage::Over(Outcome::Invalid(Invalid::Refused));
-        }
-        let written = |copy: &Copy| matches!(copy.written, Some(Reply::Done | Reply::Miss));
-        if !copies.iter().any(written) {
-            return Stage::Over(Outcome::Unreachable);
-        }
-        let seen = copies.iter().filter_map(|copy| copy.seen.as_ref()?.version());
-        let newest = seen.max().filter(|_| !switch_off::looking());
-        match newest.filter(|newest| *newest >= write.version && self.keeping.has_envelopes()) {
-            Some(replaced) => {
-                let mine = write.version;
-                let mut seen = copies.iter().filter(|copy| !copy.silent);
-                let everywhere =
-                    seen.all(|copy| copy.seen.as_ref().and_then(Seen::version) >= Some(mine));
-                self.outdated = Some(Outdated { mine, replaced, everywhere, answer });
-                self.again(Stage::Look)
-            }
-            None => Stage::Over(answer),
+    fn after_blind(&self) -> Outcome {
+        let copy = &self.copies[0];
+        match (&copy.written, &copy.seen) {
+            (Some(Reply::TooLarge), _) => Outcome::Invalid(Invalid::Refused),
+            (Some(Reply::Done), _) => Outcome::Done,
+            (Some(Reply::Miss), Some(seen)) if seen.miss_counts => Outcome::Missing,
+            _ => Outcome::Unreachable,
         }
     }
 
-    /// What a blind write is answered, as far as that depends on what was there before.
-    fn blind_outcome(&self, mine: Version) -> Outcome {
-        if !matches!(self.op, Op::Delete { .. }) {
-            return Outcome::Done;
+    fn after_everywhere(&mut self, write: &Write, answer: Outcome) -> Stage {
+        let copies = &self.copies[..self.keeping.copies];
+        let some = |reply: &Reply| copies.iter().any(|copy| copy.written.as_ref() == Some(reply));
+        if some(&Reply::TooLarge) {
+            return Stage::Over(Outcome::Invalid(Invalid::Refused));
         }
-        if !self.keeping.has_envelopes() {
-            let copy = &self.copies[0];
-            return match (&copy.written, &copy.seen) {
-                (Some(Reply::Done), _) => Outcome::Done,
-                (Some(Reply::Miss), Some(seen)) if seen.miss_counts => Outcome::Missing,
-                _ => Outcome::Unreachable,
-            };
+        let done = some(&Reply::Done) || some(&Reply::Miss);
+        if done {
+            self.mine = Some(write.version);
         }
-        // The tombstone stands, so the name is certainly gone, whatever could not be told before.
-        // Our own, which a reader may have passed on, is no news.
-        let was_gone = match self.newest_of(|seen| !self.is_ours(seen, &[mine])) {
-            Some(at) => self.copies[at].seen.as_ref().is_some_and(Seen::is_tombstone),
-            None => self.is_certainly_absent(),
-        };
-        if was_gone { Outcome::Missing } else { Outcome::Done }
+        match () {
+            () if some(&Reply::Conflict) => self.again(Stage::Look),
+            () if done => Stage::Over(answer),
+            () => Stage::Over(Outcome::Unreachable),
+        }
     }
 
     fn after_mend(&mut self, answer: Outcome) -> Stage {
@@ -506,17 +491,10 @@ impl<'a> Task<'a> {
 
     /// The copy with the record that counts.
     fn newest(&self) -> Option<usize> {
-        self.newest_of(|_| true)
-    }
-
-    /// The same, of those that are of interest.
-    fn newest_of(&self, is_of_interest: impl Fn(&Seen) -> bool) -> Option<usize> {
         let mut newest: Option<(&Seen, &Found)> = None;
         let mut counts_at = None;
         for (at, copy) in self.copies[..self.keeping.copies].iter().enumerate() {
-            let Some(seen) = copy.seen.as_ref().filter(|seen| is_of_interest(seen)) else {
-                continue;
-            };
+            let Some(seen) = &copy.seen else { continue };
             let counts = match (newest, &seen.found) {
                 (_, Found::Nothing | Found::Refused) => false,
                 (None, _) => true,

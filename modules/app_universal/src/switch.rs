@@ -103,8 +103,13 @@ fn section<'a>(settings: &'a Settings, data: &CStr) -> Option<(&'a Section, &'a 
 /// Says that a line of the dialplan is for nothing: not each time, for it is asked with each call.
 fn complain(module: &AppUniversal, data: &CStr) {
     let mut last = lock(&module.complained_at);
-    if last.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+    let due = last.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY);
+    if due {
         *last = Some(Instant::now());
+    }
+    // A log may be slow.
+    drop(last);
+    if due {
         let name = data.to_string_lossy();
         asterisk::warning!(
             "switch => Universal/{name}: universal.conf has no section [{name}] with match="

@@ -49,13 +49,6 @@ fn without_the_epoch_registered_phones_are_missing() -> Result<()> {
 }
 
 #[test]
-fn without_looking_what_a_slow_clock_writes_is_lost() -> Result<()> {
-    let found = found(&run_without("looking", &["clock behind"])?);
-    assert!(found.contains(&Rule::LostWrite), "{found:?}");
-    Ok(())
-}
-
-#[test]
 fn without_turns_two_are_told_the_same() -> Result<()> {
     let found = found(&run_without("turns", &["no fault"])?);
     let doubled = |rule: &Rule| matches!(rule, Rule::AddedTwice | Rule::Counter);

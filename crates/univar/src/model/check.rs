@@ -86,8 +86,7 @@ pub(crate) fn violations(history: &History) -> Vec<Violation> {
 /// Whether a clock was so far ahead that nobody follows it: then its node may make a version twice,
 /// and a delete take an earlier one's tombstone for its own.
 fn is_absurd(history: &History) -> bool {
-    let absurd = |(_, _, fault): &(Us, Us, Fault)| matches!(fault.kind, FaultKind::Clock { by_ms } if by_ms > 24 * 3_600_000);
-    history.faults.iter().any(absurd)
+    history.faults.iter().any(|(_, _, fault)| fault.kind.is_absurd())
 }
 
 /// After two faults at once neither cache server can say that something is not there, until one is
@@ -151,22 +150,31 @@ fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
     // Of writes that overlap either may stand in the end, and one be seen before and after the
     // other: for each copy has an order of its own.
     let mut written: Vec<(usize, &Done)> = ops.iter().copied().enumerate().collect();
+    let clock_is_wrong =
+        history.faults.iter().any(|(_, _, fault)| matches!(fault.kind, FaultKind::Clock { .. }));
     for (at, op) in ops.iter().enumerate() {
-        let (Act::Set(value) | Act::Add(value, Answer::Done | Answer::Open)) = events[at].act
-        else {
-            continue;
+        let act = match events[at].act {
+            Act::Set(value) | Act::Add(value, Answer::Done | Answer::Open) => Act::Set(value),
+            Act::Delete(_) if clock_is_wrong => Act::Delete(Answer::Open),
+            _ => continue,
         };
         let overwrites = |other: &&&Done| {
-            let blindly = matches!(other.what, What::Set { .. } | What::Take { .. });
-            let overlaps = other.start <= op.end && op.start <= other.end;
-            overlaps && other.start != op.start && (blindly || removes(other))
+            let writes = match act {
+                Act::Delete(_) => other.what != What::Get,
+                _ => matches!(other.what, What::Set { .. } | What::Take { .. }) || removes(other),
+            };
+            writes && other.start <= op.end && op.start <= other.end && other.start != op.start
         };
         let Some(end) = ops.iter().filter(overwrites).map(|other| other.end).max() else {
             continue;
         };
+        // Nor do the copies agree before somebody has read both.
+        let apart = |(from, to, _): &(Us, Us, Fault)| {
+            (*from <= end + HEALS_WITHIN && *to >= op.start).then_some(*to + NOTICED_WITHIN)
+        };
+        let end = history.faults.iter().filter_map(apart).fold(end.max(events[at].end), Us::max);
         written.push((events.len(), op));
-        let end = end.max(events[at].end);
-        events.push(Event { end, is_open: true, act: Act::Set(value), ..events[at] });
+        events.push(Event { end, is_open: true, act, ..events[at] });
     }
     for (at, op) in written {
         let Some(life) = life_of(op) else { continue };

@@ -127,7 +127,8 @@ impl World {
         let mut batches = Vec::new();
         for server in 0..count {
             let new_id = EpochId::new(self.random(u64::MAX));
-            let (mut probe, owed) = begin(&self.nodes[id].servers[server], new_id);
+            let start = self.instant();
+            let (mut probe, owed) = begin(&self.nodes[id].servers[server], new_id, start);
             let mut batch = Vec::new();
             probe.ask(&mut batch);
             batches.push(batch);

@@ -43,13 +43,6 @@ enum Purpose {
     Mend,
 }
 
-/// One copy's share of a round.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Part {
-    pub(crate) at: usize,
-    pub(crate) lane: usize,
-}
-
 impl World {
     pub(crate) fn step(&mut self, step: Step) {
         let Step { node, name, mut what, .. } = step;
@@ -82,6 +75,11 @@ impl World {
         let done = Done { node, name, what, value, start, end: start, outcome, died: false };
         self.enter(node, false);
         let task = Task::new(op, &fixed().keepings[node], &self.nodes[node].clock);
+        // Each call is a writer of its own.
+        let task = match what {
+            What::Increment => task.counting_as(value as u64),
+            _ => task,
+        };
         self.start(task, node, start + DEADLINE, Purpose::Op(done));
     }
 
@@ -166,7 +164,7 @@ impl World {
     }
 
     /// A lane of it is over.
-    pub(crate) fn part_over(&mut self, id: usize, _part: Part) {
+    pub(crate) fn part_over(&mut self, id: usize) {
         if self.open_lanes(id).is_empty() {
             self.end_round(id);
         }

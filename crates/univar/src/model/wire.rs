@@ -2,7 +2,6 @@
 //! are carried out one by one, among those of others. This is the shell that `lane` is in the
 //! product.
 
-use super::run::Part;
 use super::script::FaultKind;
 use super::world::{Event, World};
 use super::{MS, Us};
@@ -134,17 +133,6 @@ impl World {
             return;
         }
         let bytes = host.cache.run(self.now, &self.lanes[lane].commands[index]);
-        if std::env::var("TRACE").is_ok() {
-            let c = &self.lanes[lane].commands[index];
-            if !c.windows(6).any(|w| w == b"tandem") {
-                println!(
-                    "TR {} node{node} server{server} lane{lane} {} -> {}",
-                    self.now,
-                    c.escape_ascii(),
-                    bytes.escape_ascii()
-                );
-            }
-        }
         if self.suffers(node, server, &[FaultKind::Mute, FaultKind::MuteToOne, FaultKind::Cut]) {
             return;
         }
@@ -209,7 +197,7 @@ impl World {
 
     fn over(&mut self, id: usize) {
         match self.lanes[id].user {
-            User::Run { run, at } => self.part_over(run, Part { at, lane: id }),
+            User::Run { run, .. } => self.part_over(run),
             User::Probe { node, server } => self.probe_answered(node, server, id),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Found, Guard, Outdated, Seen, Stage, Task, Write};
+use super::{Found, Guard, Seen, Stage, Task, Write};
 use crate::clock::Clock;
 use crate::count::Count;
 use crate::envelope::Version;
@@ -18,31 +18,39 @@ impl<'a> Task<'a> {
             Op::Increment { by, ttl, .. } => self.decide_increment(clock, by, ttl),
             Op::Touch { ttl, .. } => self.decide_touch(clock, ttl),
             Op::Get { .. } | Op::Life { .. } => self.decide_read(clock),
-            Op::Set { .. } | Op::Take { .. } | Op::Delete { .. } => self.decide_outdated(clock),
+            Op::Set { .. } | Op::Take { .. } | Op::Delete { .. } => self.decide_write(clock),
         }
     }
 
-    /// What was written blindly is older than what it replaced.
-    fn decide_outdated(&mut self, clock: &Clock) -> Stage {
-        let Some(Outdated { mine, replaced, everywhere, answer }) = self.outdated.clone() else {
-            return Stage::Over(Outcome::Unreachable);
+    /// Set, Take and Delete.
+    fn decide_write(&mut self, clock: &Clock) -> Stage {
+        let before = match self.newest_seen() {
+            Some(newest) if newest.is_tombstone() => Outcome::Missing,
+            None if self.is_certainly_absent() => Outcome::Missing,
+            _ => Outcome::Done,
         };
-        let Some(at) = self.newest() else { return Stage::Over(answer) };
-        // What we replaced may be there again: a reader has passed it on.
-        let is_old = |seen: &Seen| everywhere && seen.version().is_some_and(|it| it <= replaced);
-        let stands = |seen: &Seen| self.is_ours(seen, &[mine]) || is_old(seen);
-        if mine <= replaced && self.copies[at].seen.as_ref().is_some_and(stands) {
-            let write = self.blind_write(clock, Some(replaced));
-            let mine = write.version;
-            let answer_too = answer.clone();
-            self.outdated = Some(Outdated { mine, replaced, everywhere, answer: answer_too });
-            let guards = self.guards(|_| true);
-            return Stage::Mend { write, guards, answer };
+        let is_gone = before == Outcome::Missing && !self.some_silent();
+        let is_delete = matches!(self.op, Op::Delete { .. });
+        let answer = if is_delete { before } else { Outcome::Done };
+        let first_look = self.answer.is_none();
+        let answer = self.answer.get_or_insert(answer).clone();
+        if first_look && is_delete && is_gone {
+            return self.leave(clock, answer);
         }
-        match self.mending(clock, at) {
-            Some((write, guards)) => Stage::Mend { write, guards, answer },
-            None => Stage::Over(answer),
+        if self.seen().any(|(_, seen)| self.is_ours(seen, &self.tried)) {
+            // It stands; or at one copy something newer does already, and this one came before.
+            return self.leave(clock, answer);
         }
+        // Ours stood at one copy. Either it was written over there, by somebody who saw it; or
+        // that copy is silent now, and what the other has is newer, so that ours came before.
+        let is_overtaken =
+            self.mine.is_some_and(|mine| !self.some_silent() || self.newest_version() > Some(mine));
+        if is_overtaken {
+            return self.leave(clock, answer);
+        }
+        let write = self.new_write(clock);
+        self.tried.push(write.version);
+        Stage::Everywhere { write, guards: self.guards(|_| true), answer }
     }
 
     fn decide_read(&mut self, clock: &Clock) -> Stage {
@@ -276,7 +284,7 @@ impl<'a> Task<'a> {
         self.seen().filter_map(|(_, seen)| seen.version()).max()
     }
 
-    fn some_silent(&self) -> bool {
+    pub(super) fn some_silent(&self) -> bool {
         self.copies[..self.keeping.copies].iter().any(|copy| copy.silent)
     }
 

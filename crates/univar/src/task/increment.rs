@@ -53,7 +53,10 @@ impl Task<'_> {
         mut count: Count,
         life: Option<Duration>,
     ) -> Stage {
+        // Not while anybody's count may be missing in it.
         if count.is_full()
+            && self.counted.is_none()
+            && !self.some_silent()
             && let Some(number) = count.number()
         {
             count = Count::new(number, self.newest_version());
