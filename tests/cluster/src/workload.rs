@@ -16,7 +16,7 @@ use crate::random::Random;
 /// Names of each kind.
 const HOT: u64 = 8;
 const REG: u64 = 150;
-const KEEP: u64 = 150;
+const KEEP: u64 = 300;
 const TTL: u64 = 20;
 const LOCK: u64 = 8;
 const COUNT: u64 = 6;

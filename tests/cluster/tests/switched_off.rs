@@ -2,6 +2,10 @@
 //!
 //! `./test cluster` builds the module with the feature `switch-off` and runs this; TANDEM_SWITCH_OFF_MODULE says
 //! where it is.
+//!
+//! Three rules are left to the model in `crates/univar`, for no single fault shows them: `looking` matters where a clock
+//! is wrong and a cache fails, `comparing` where a cache cannot be compared with the other in the heal window,
+//! `shorter_life` where copies are mended from each other again and again.
 
 use anyhow::{Context as _, Result};
 use tandem_cluster::check::{Report, Rule};
@@ -66,13 +70,6 @@ fn without_the_newest_copy_a_stopped_cache_answers_with_what_it_had() -> Result<
 #[test]
 fn without_owing_what_one_cache_missed_is_lost_with_the_other() -> Result<()> {
     let found = found(&run_without("owing", &["stopped", "stopped again"])?);
-    assert!(found.contains(&Rule::LostWrite), "{found:?}");
-    Ok(())
-}
-
-#[test]
-fn without_comparing_an_emptied_cache_is_believed_too_soon() -> Result<()> {
-    let found = found(&run_without("comparing", &["killed", "stopped"])?);
     assert!(found.contains(&Rule::LostWrite), "{found:?}");
     Ok(())
 }
