@@ -130,7 +130,6 @@ must_be_noticed! {
     a_marker_that_is_ignored_is_noticed: Marker breaks Rule::Order(Class::Lock);
     counting_at_both_copies_at_once_is_noticed: Turns breaks Rule::Order(Class::Counter);
     a_first_copy_that_always_counts_is_noticed: Newest breaks Rule::Order(Class::Variable);
-    copies_that_outlive_their_origin_are_noticed: ShorterLife breaks Rule::Order(Class::Record);
     missed_writes_that_nobody_mends_are_noticed: Owing breaks Rule::Order(Class::Variable);
     healing_that_compares_nothing_is_noticed: Comparing breaks Rule::Order(Class::Variable);
 }

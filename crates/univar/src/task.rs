@@ -215,9 +215,10 @@ impl<'a> Task<'a> {
 
     /// Whether the caller was or will be told that a write is done, which copy `at` has not.
     pub(crate) fn owes(&self, at: usize) -> bool {
-        self.copies[at].silent
-            && !self.is_read()
-            && !matches!(self.stage, Stage::Over(Outcome::Unreachable))
+        let Copy { silent, written, .. } = &self.copies[at];
+        // One that refuses a value as too large has thrown the old one away.
+        let missed = *silent || *written == Some(Reply::TooLarge);
+        missed && !self.is_read() && !matches!(self.stage, Stage::Over(Outcome::Unreachable))
     }
 
     /// Whether the copy `at` held a record that does not carry the proof that our secret asks for.

@@ -138,7 +138,7 @@ fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
                 && op.start <= other.end
                 && (reaches(op) || reaches(other))
         };
-        if !ops.iter().any(|other| races(other)) {
+        if !ops.iter().any(races) {
             continue;
         }
         events[at].act = match events[at].act {
@@ -178,7 +178,9 @@ fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
     }
     for (at, op) in written {
         let Some(life) = life_of(op) else { continue };
-        let faults = history.faults.iter().filter(|(_, to, _)| *to < op.start + life).count() as Us;
+        // Each fault by then may have cost a copying, be it over or not.
+        let begun = |(from, _, _): &&(Us, Us, Fault)| *from < op.start + life;
+        let faults = history.faults.iter().filter(begun).count() as Us;
         let start = (op.start + life).saturating_sub(S + COPYING_COSTS * faults).max(op.start);
         let end = events[at].end + life;
         let act = Act::End(at);

@@ -172,14 +172,12 @@ fn apply(event: &Event, at: usize, state: State) -> Option<State> {
             let then = State { value: Some(value + 1), ..state };
             number.is_none_or(|number| number == value + 1).then_some(then)
         }
+        // It counts once, whatever its number: two may have been given the same.
         Act::CountLoosely(number) => {
-            let then = State { value: Some(number), ..state };
-            (value..=value + 2).contains(&number).then_some(then)
+            let then = State { value: Some(value + 1), ..state };
+            (value - 1..=value + 2).contains(&number).then_some(then)
         }
-        Act::ReadLoosely(number) => {
-            let then = State { value: Some(number), ..state };
-            (value..=value + 1).contains(&number).then_some(then)
-        }
+        Act::ReadLoosely(number) => (value - 2..=value + 1).contains(&number).then_some(state),
         Act::Keep(ours, answer) if ours == value => (answer != Answer::Left).then_some(with(value)),
         Act::Withdraw(ours, answer) if ours == value => (answer != Answer::Left).then_some(gone),
         Act::Keep(_, answer) | Act::Withdraw(_, answer) => {
@@ -206,8 +204,8 @@ fn apply_to_nothing(event: &Event, at: usize, state: State) -> Option<State> {
         Act::Add(value, Answer::Done | Answer::Open) => Some(with(value)),
         Act::Add(_, Answer::Left) => haunted.then_some(state),
         Act::Increment(number) => number.is_none_or(|number| number == 1).then_some(with(1)),
-        Act::CountLoosely(number) => (1..=2).contains(&number).then_some(with(number)),
-        Act::ReadLoosely(number) => (number == 1).then_some(with(number)),
+        Act::CountLoosely(number) => (1..=2).contains(&number).then_some(with(1)),
+        Act::ReadLoosely(number) => (number == 1).then_some(state),
         Act::Keep(value, Answer::Done | Answer::Open) => Some(with(value)),
         Act::Keep(_, Answer::Left) => haunted.then_some(state),
         Act::Withdraw(_, answer) => (answer != Answer::Left || haunted).then_some(state),

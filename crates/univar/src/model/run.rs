@@ -227,9 +227,9 @@ impl World {
     fn finish(&mut self, id: usize, task: Task<'static>) {
         let Run { node, places, .. } = self.runs[id];
         let mut alarm = false;
-        for at in 0..2 {
+        for (at, place) in places.into_iter().enumerate() {
             if task.owes(at) {
-                alarm |= self.nodes[node].servers[places[at]].owe();
+                alarm |= self.nodes[node].servers[place].owe();
             }
         }
         if alarm {

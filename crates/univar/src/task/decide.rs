@@ -37,15 +37,17 @@ impl<'a> Task<'a> {
         if first_look && is_delete && is_gone {
             return self.leave(clock, answer);
         }
-        if self.seen().any(|(_, seen)| self.is_ours(seen, &self.tried)) {
-            // It stands; or at one copy something newer does already, and this one came before.
+        if self.newest_seen().is_some_and(|newest| self.is_ours(newest, &self.tried)) {
             return self.leave(clock, answer);
         }
+        // Ours stands at one copy, and something newer at the other, which nobody has read yet, for
+        // it would have been passed on. It may have been made from what was there before ours.
+        let stands = self.seen().any(|(_, seen)| self.is_ours(seen, &self.tried));
         // Ours stood at one copy. Either it was written over there, by somebody who saw it; or
         // that copy is silent now, and what the other has is newer, so that ours came before.
         let is_overtaken =
             self.mine.is_some_and(|mine| !self.some_silent() || self.newest_version() > Some(mine));
-        if is_overtaken {
+        if is_overtaken && !stands {
             return self.leave(clock, answer);
         }
         let write = self.new_write(clock);
@@ -209,7 +211,19 @@ impl<'a> Task<'a> {
 
     /// Answers from what was found, and leaves it: like a read, it is passed on first to the copy
     /// that has not got it.
+    ///
+    /// A copy that is silent now may have taken a write of this task's that was given up since. So
+    /// that this does not count when it is there again, what is left gets a newer version.
     fn leave(&self, clock: &Clock, answer: Outcome) -> Stage {
+        let Some(newest) = self.newest_seen() else { return Stage::Over(answer) };
+        let tried = self.tried.iter().max().copied();
+        if self.some_silent() && newest.version() < tried && !self.is_ours(newest, &self.tried) {
+            let write = match newest.value() {
+                Some(_) => self.anew(clock, newest, newest.left()),
+                None => self.tombstone(clock, tried),
+            };
+            return Stage::Mend { write, guards: self.guards(|_| true), answer };
+        }
         let mending = self.newest().and_then(|at| self.mending(clock, at));
         match mending.filter(|_| self.keeping.has_envelopes() && !switch_off::repair()) {
             Some((write, guards)) => Stage::Mend { write, guards, answer },
