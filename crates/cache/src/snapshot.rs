@@ -11,8 +11,9 @@
 //! 1970, 0 for none (8), CAS (8), the length of its value (4), key and value.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::clock::{NEVER, Now};
@@ -127,9 +128,18 @@ pub(crate) fn load(path: &Path, cache: &Cache, now: Now) -> Result<(), SnapshotE
 /// the start.
 fn try_writing(path: &Path) -> Result<(), SnapshotError> {
     let new = beside(path, ".new");
-    File::create(&new)
+    create(&new)
         .and_then(|_| fs::remove_file(&new))
         .map_err(|source| SnapshotError::Write { path: path.to_owned(), source })
+}
+
+/// A file of our own: it holds all values, and nobody else shall read it or say where it lies.
+fn create(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn keep(cache: &Cache, item: &KeptItem<'_>, now: Now) -> Result<(), Fault> {
@@ -202,10 +212,8 @@ fn walk(
 pub(crate) fn save(path: &Path, cache: &Cache, now: Now) -> Result<(), SnapshotError> {
     let write = || {
         let new = beside(path, ".new");
-        let mut output = Summed {
-            inner: BufWriter::with_capacity(1 << 20, File::create(&new)?),
-            sum: Sum::new(),
-        };
+        let mut output =
+            Summed { inner: BufWriter::with_capacity(1 << 20, create(&new)?), sum: Sum::new() };
         write_items(&mut output, cache, now)?;
         let sum = output.sum.0;
         output.write_all(&sum.to_le_bytes())?;

@@ -4,7 +4,7 @@
 //! is ready.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -51,9 +51,6 @@ impl Cache {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         // Before any thread is there: threads inherit it.
         let signals = Signals::block();
-        if let Some(file) = &self.snapshot {
-            try_folder(file)?;
-        }
         let settings = Settings {
             listen: self.listen,
             memory_bytes: self.memory,
@@ -73,15 +70,6 @@ impl Cache {
         server.stop().context("the cache has stopped")?;
         Ok(Exit::Done)
     }
-}
-
-/// Whether a snapshot could be written: to find out when it is stopped would be too late.
-fn try_folder(snapshot: &Path) -> anyhow::Result<()> {
-    let mut name = snapshot.as_os_str().to_owned();
-    name.push(".try");
-    std::fs::write(&name, b"")
-        .and_then(|()| std::fs::remove_file(&name))
-        .with_context(|| format!("the snapshot {} could not be written", snapshot.display()))
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {

@@ -107,8 +107,16 @@ impl Session {
     ///
     /// A node would do so with its next probe; this program is gone by then.
     pub(crate) fn settle(&self) {
-        if self.settings.sections.iter().any(|section| section.copies > 1) {
-            self.maintain();
+        if self.settings.sections.iter().all(|section| section.copies == 1) {
+            return;
+        }
+        self.maintain();
+        for server in self.store.servers().into_iter().filter(|server| server.owed) {
+            complain!(
+                "cache server {} has missed what was written; the other copy has it. When it answers again, run \
+                 this with --wait, or let a server with app_universal run, before the other one may fail",
+                server.name
+            );
         }
     }
 

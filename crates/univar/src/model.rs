@@ -49,8 +49,6 @@ pub(crate) enum Off {
     Turns,
     /// The newest counts.
     Newest,
-    /// A copy's life is shorter than that of what it is made from.
-    ShorterLife,
     /// A cache server that missed a write is healed.
     Owing,
     /// Healing ends only when everything was compared.
@@ -66,7 +64,6 @@ impl Off {
             Self::Marker => "epoch",
             Self::Turns => "turns",
             Self::Newest => "newest",
-            Self::ShorterLife => "shorter_life",
             Self::Owing => "owing",
             Self::Comparing => "comparing",
         })

@@ -411,6 +411,7 @@ impl Server {
             errors: self.errors.load(Ordering::Relaxed),
             refused,
             last_refused,
+            owed: self.owed().1,
             last_error: lock(&self.trouble).as_ref().map(Trouble::to_string),
         }
     }

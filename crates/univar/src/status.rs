@@ -104,6 +104,8 @@ pub struct ServerStatus {
     pub refused: u64,
     /// The name of the last one.
     pub last_refused: Option<Name>,
+    /// It has missed a write of ours, and nobody heals it yet.
+    pub owed: bool,
     /// The last of these errors.
     pub last_error: Option<String>,
 }

@@ -54,8 +54,6 @@ rules! {
     turns;
     /// The first copy that has anything counts, not the newest.
     newest;
-    /// A copy is given all of the life that is left to the one that it is made from.
-    shorter_life;
     /// A cache server that missed a write is not healed.
     owing;
     /// Healing ends with the window, whether anything was compared or not.

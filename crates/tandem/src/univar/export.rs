@@ -76,8 +76,12 @@ impl Sink {
         let special = fs::metadata(name).is_ok_and(|meta| !meta.is_file());
         let at = (!special).then(|| with_ending(name, ".incomplete"));
         let opened = at.as_deref().unwrap_or(name);
+        if at.is_some() {
+            // What an earlier run left there may be readable to others, or lead elsewhere.
+            let _ = fs::remove_file(opened);
+        }
         let mut file = OpenOptions::new();
-        file.write(true).create(true).truncate(true).mode(0o600);
+        file.write(true).create_new(at.is_some()).mode(0o600);
         let file = file.open(opened);
         let file = file.with_context(|| format!("cannot write {}", opened.display()))?;
         Ok(Self::File { to: BufWriter::new(file), name: name.to_owned(), at })

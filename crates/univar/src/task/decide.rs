@@ -110,7 +110,6 @@ impl<'a> Task<'a> {
         // passed on shorter by one, so that no copy outlives the one that it is made from.
         let ttl = match newest.left_s {
             Some(..=1) => return None,
-            Some(left_s) if switch_off::shorter_life() => Some(Duration::from_secs(left_s)),
             Some(left_s) => Some(Duration::from_secs(left_s - 1)),
             None => None,
         };
