@@ -6,6 +6,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tandem_cache::{Server, Settings};
@@ -38,6 +39,21 @@ pub fn ours(change: impl FnOnce(&mut Settings)) -> Server {
     Server::start(settings).expect("a cache")
 }
 
+/// A port that nobody has: below those that the kernel gives to connections, for one of these
+/// could take it before memcached does; and for each process from another place on.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    loop {
+        let number = std::process::id() * 61 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(FIRST + number % COUNT).expect("below 32768");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// A real memcached; killed when dropped.
 pub struct Memcached {
     child: Child,
@@ -46,9 +62,7 @@ pub struct Memcached {
 
 impl Memcached {
     pub fn start(arguments: &[&str]) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = free.local_addr().expect("an address");
-        drop(free);
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let child = Command::new("memcached")
             .args(["-l", "127.0.0.1", "-U", "0", "-u", "nobody", "-p"])
             .arg(address.port().to_string())
