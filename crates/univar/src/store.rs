@@ -193,15 +193,21 @@ impl Store {
         self.servers.len() - 1
     }
 
-    /// Whether every name has its copies where `other` has them.
+    /// Whether every name has its copies where `other` has them. It has if that holds for all
+    /// prefixes of both, for the longest of them that begins a name decides in both.
     fn places_as(&self, other: &Self) -> bool {
-        let layout = |store: &Self| -> Vec<(Vec<Arc<str>>, usize)> {
-            let names = |section: &Section| {
-                section.servers.iter().map(|&at| Arc::clone(store.servers[at].name())).collect()
-            };
-            store.sections.iter().map(|one| (names(one), one.keeping.copies)).collect()
-        };
-        self.prefixes == other.prefixes && layout(self) == layout(other)
+        let mut prefixes =
+            self.prefixes.iter().chain(&other.prefixes).map(|(prefix, _)| &prefix[..]);
+        self.layout_of(b"") == other.layout_of(b"")
+            && prefixes.all(|prefix| self.layout_of(prefix) == other.layout_of(prefix))
+    }
+
+    /// The servers among which names that begin so are placed, and in how many copies.
+    fn layout_of(&self, begin: &[u8]) -> (Vec<&Arc<str>>, usize) {
+        let section = self.section_at(begin);
+        let mut names: Vec<_> = section.servers.iter().map(|&at| self.servers[at].name()).collect();
+        names.sort();
+        (names, section.keeping.copies)
     }
 
     /// What each server must know of the sections that use it.
@@ -217,7 +223,11 @@ impl Store {
 
     /// The section of a name.
     fn section_of(&self, name: &Name) -> &Section {
-        let claimed = self.prefixes.iter().find(|(prefix, _)| name.as_bytes().starts_with(prefix));
+        self.section_at(name.as_bytes())
+    }
+
+    fn section_at(&self, name: &[u8]) -> &Section {
+        let claimed = self.prefixes.iter().find(|(prefix, _)| name.starts_with(prefix));
         &self.sections[claimed.map_or(0, |&(_, section)| section)]
     }
 

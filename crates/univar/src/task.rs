@@ -249,7 +249,7 @@ impl<'a> Task<'a> {
         match &self.stage {
             Stage::InTurn { at: turn, guards, .. } => {
                 let later = |at: usize| guards[at].is_some() && !self.copies[at].silent;
-                *turn == at && (at + 1..self.keeping.copies).any(later)
+                *turn == at && (0..self.keeping.copies).any(|other| other != at && later(other))
             }
             Stage::Mend { guards, .. } => guards[at].is_some(),
             Stage::Look | Stage::Blind { .. } | Stage::Everywhere { .. } | Stage::Over(_) => false,

@@ -37,6 +37,10 @@ impl<'a> Task<'a> {
         if first_look && is_delete && is_gone {
             return self.leave(clock, answer);
         }
+        // Nothing was there to be deleted; what somebody has written since is not ours to delete.
+        if !first_look && is_delete && answer == Outcome::Missing {
+            return self.leave(clock, answer);
+        }
         if self.newest_seen().is_some_and(|newest| self.is_ours(newest, &self.tried)) {
             return self.leave(clock, answer);
         }
@@ -254,7 +258,13 @@ impl<'a> Task<'a> {
     ) -> Stage {
         self.tried.push(write.version);
         let guards = self.guards(which);
-        match guards.iter().position(Option::is_some) {
+        // A copy that is being healed comes last: not everybody knows yet that it is there again,
+        // and all must begin with the same one.
+        let is_sound =
+            |at: &usize| self.seen().any(|(seen_at, seen)| seen_at == *at && seen.miss_counts);
+        let mut with_guards = (0..guards.len()).filter(|&at| guards[at].is_some());
+        let first = with_guards.clone().find(is_sound).or_else(|| with_guards.next());
+        match first {
             Some(_) if switch_off::turns() => Stage::Mend { write, guards, answer },
             Some(at) => Stage::InTurn { at, write, guards, answer },
             None => Stage::Over(Outcome::Unreachable),

@@ -12,6 +12,7 @@ const NAME: &str = "note";
 
 pub(super) fn tell(scene: &mut Scene<'_>) -> Result<()> {
     let lab = scene.lab;
+    scene.caches_are_ready()?;
     scene.desk.register_at(lab.a(), HOUR)?;
     scene.finds(lab.gateway(), "PEERA_200", lab.a())?;
     let mut a = Dialplan::on(lab.a())?;
