@@ -49,6 +49,7 @@ pub(crate) struct Cache {
 
 impl Cache {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        end_with_a_panic();
         // Before any thread is there: threads inherit it.
         let signals = Signals::block();
         let settings = Settings {
@@ -70,6 +71,16 @@ impl Cache {
         server.stop().context("the cache has stopped")?;
         Ok(Exit::Done)
     }
+}
+
+/// A thread that has died would leave its connections without answers: a cache that hangs. One that is gone is
+/// noticed at once, started again by systemd, and healed by the nodes.
+fn end_with_a_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {

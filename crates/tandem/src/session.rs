@@ -15,10 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use univar::epoch::PROBE_INTERVAL;
-use univar::{
-    Address, Config, DEADLINE_MAX, Name, Op, Outcome, SectionConfig, ServerState, ServerStatus,
-    Store,
-};
+use univar::{Address, Config, DEADLINE_MAX, Name, Op, Outcome, ServerState, ServerStatus, Store};
 use universal::settings::{Section, Settings};
 
 use crate::out::complain;
@@ -216,21 +213,10 @@ impl Session {
 
     /// Says on standard error why these names are unreachable, and what helps.
     pub(crate) fn explain<'n>(&self, names: impl IntoIterator<Item = &'n Name>) {
-        let names: Vec<&Name> = names.into_iter().collect();
-        let servers = self.store.servers();
-        let servers = servers
-            .iter()
-            .filter(|server| names.iter().any(|name| self.store.is_placed_on(name, &server.name)));
-        let mut told = false;
-        for server in servers.clone().filter(|server| server.state != ServerState::Ready) {
-            told = true;
-            complain!("{}", why_unreachable(server));
-        }
-        if !told {
-            for server in servers {
-                let why = server.last_error.as_deref().unwrap_or("it could not do as asked");
-                complain!("cache server {}: {why}", server.name);
-            }
+        let reasons: BTreeSet<String> =
+            names.into_iter().flat_map(|name| self.store.doubts(name)).collect();
+        for reason in reasons {
+            complain!("{reason}");
         }
     }
 
@@ -359,15 +345,11 @@ fn common<'p>(prefixes: &[&'p [u8]]) -> &'p [u8] {
 /// Why what is listed of a server may not be all, if so.
 fn listing_gap(server: &ServerStatus, unlisted: bool) -> Option<String> {
     match server.state {
-        ServerState::Unresolved | ServerState::Down => {
-            Some(format!("cache server {} cannot be listed: {}", server.name, trouble(server)))
-        }
-        _ if unlisted => Some(format!(
+        ServerState::Slow | ServerState::Ready if unlisted => Some(format!(
             "cache server {} cannot be listed: it refuses to list its names, or takes too long",
             server.name
         )),
-        ServerState::Lost | ServerState::Healing => Some(unhealed(server)),
-        ServerState::Slow | ServerState::Ready => None,
+        _ => server.doubt(),
     }
 }
 
@@ -382,49 +364,16 @@ pub(crate) fn complain_unread(session: &Session, unread: &Unread) {
     session.explain(&unread.unreachable);
 }
 
-fn why_unreachable(server: &ServerStatus) -> String {
-    match server.state {
-        ServerState::Lost | ServerState::Healing => unhealed(server),
-        _ => format!("cache server {} cannot be reached: {}", server.name, trouble(server)),
-    }
-}
-
-fn trouble(server: &ServerStatus) -> String {
-    let why = server.last_error.clone();
-    why.unwrap_or_else(|| match server.state {
-        ServerState::Unresolved => "its host name has no address".to_owned(),
-        _ => "it does not answer".to_owned(),
-    })
-}
-
-fn unhealed(server: &ServerStatus) -> String {
-    format!(
-        "cache server {} is new or has lost its content, and is not healed yet: what is not there may only be \
-         missing for now. An Asterisk with app_universal loaded heals it in 4 seconds; so does --wait",
-        server.name
-    )
-}
-
 fn is(server: &ServerStatus, name: &str) -> bool {
     Address::parse(name).is_ok_and(|address| *server.name == *address.to_string())
 }
 
 /// The settings as `univar` wants them.
 fn config(settings: &Settings, owner: String, deadline: Duration) -> Config {
-    let mut claimed = BTreeSet::new();
-    let sections = settings.sections.iter().map(|section| SectionConfig {
-        name: section.name.clone(),
-        // A prefix that two sections name has the same servers in both (universal::settings).
-        prefixes: section
-            .owned_prefixes()
-            .filter(|prefix| claimed.insert(prefix.to_string()))
-            .map(|prefix| prefix.as_bytes().to_vec())
-            .collect(),
-        servers: section.servers.clone(),
+    let mut config = settings.store_config(owner);
+    for section in &mut config.sections {
         // What is too slow for a channel is not for us.
-        deadline: deadline.clamp(section.deadline, DEADLINE_MAX),
-        copies: section.copies,
-        secret: section.secret.clone(),
-    });
-    Config { sections: sections.collect(), owner }
+        section.deadline = deadline.clamp(section.deadline, DEADLINE_MAX);
+    }
+    config
 }

@@ -144,7 +144,8 @@ impl Source {
         if self.verbose {
             complain!("the cache servers are those of {}", file.display());
         }
-        let parsed = conf::read(&name.to_string_lossy(), &mut conf::Folder::new(folder))?;
+        let parsed = conf::read(&name.to_string_lossy(), &mut conf::Folder::new(folder))
+            .with_context(|| format!("cannot use {}", file.display()))?;
         for warning in &parsed.warnings {
             complain!("{warning}");
         }

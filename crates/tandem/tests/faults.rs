@@ -73,7 +73,7 @@ fn a_dead_server_is_named_and_the_others_names_are_told() {
     }
     dead.kill();
     let run = univar(&[&live, &dead], "list N").run().exits(3);
-    run.stderr_has(&format!("cache server {} cannot be listed", dead.address()));
+    run.stderr_has(&format!("cache server {} cannot be reached", dead.address()));
     let run = univar(&[&live, &dead], "list N --values").run().exits(3);
     let mut told = run.lines();
     // By name there, by line here.

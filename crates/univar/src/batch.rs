@@ -115,6 +115,8 @@ pub(crate) struct Batch<'a> {
     known: Option<EpochId>,
     unix_now_s: u64,
     flags: FlagBuf,
+    /// The first thing that the server said it could not do.
+    complaint: Option<Box<[u8]>>,
 }
 
 impl<'a> Batch<'a> {
@@ -130,6 +132,7 @@ impl<'a> Batch<'a> {
             known,
             unix_now_s,
             flags: FlagBuf::new(),
+            complaint: None,
         }
     }
 
@@ -147,6 +150,11 @@ impl<'a> Batch<'a> {
     /// The marker that was read last.
     pub(crate) fn marker(&self) -> Option<Marker> {
         self.marker
+    }
+
+    /// What the server said if it could not do what it was asked.
+    pub(crate) fn complaint(&self) -> Option<&[u8]> {
+        self.complaint.as_deref()
     }
 
     fn encode(&mut self, command: &Command<'_>, out: &mut Vec<u8>) {
@@ -209,6 +217,9 @@ impl Talk for Batch<'_> {
             match self.asked.pop_front() {
                 Some((slot, command)) => {
                     let reply = read_reply(command.verb, &response).ok_or(TalkError::Unexpected)?;
+                    if let Response::ServerError(text) = response {
+                        self.complaint.get_or_insert_with(|| text.into());
+                    }
                     self.answers[slot].reply = reply;
                     self.unjudged.push(slot);
                 }

@@ -167,8 +167,10 @@ pub enum Invalid {
         len: usize,
     },
     /// The cache server takes smaller values than memcached's default (its `-I`). memcached
-    /// deletes the old value when it refuses a new one so.
-    #[error("the cache server refused the value as too large")]
+    /// deletes the old value when it refuses a new one so; with two copies both are deleted.
+    #[error(
+        "a cache server refused the value as too large, and has deleted the old one: give all of them the same limit (memcached -I)"
+    )]
     Refused,
     /// Increment: what stands there is no decimal number, or the sum does not fit 64 bits.
     #[error("the value is not a whole number that can be counted up")]

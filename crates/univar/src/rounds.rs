@@ -167,6 +167,9 @@ fn ask(jobs: &[Job<'_>], pace: Pace, (start, now): (Instant, Instant)) -> (Heard
     }
     drive(&mut lanes);
     let alarm = lanes.iter().fold(false, |alarm, lane| {
+        if let Some(text) = lane.talk.complaint() {
+            lane.server.complained(text);
+        }
         let strange = lane.talk.marker().is_some_and(|marker| lane.server.saw(marker));
         alarm | lane.alarm | strange
     });

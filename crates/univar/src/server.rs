@@ -32,6 +32,9 @@ pub(crate) const IDLE_AGE_MAX: Duration = Duration::from_secs(60);
 /// Most addresses kept of a host name.
 const ADDRESSES_MAX: usize = 8;
 
+/// How much of what a cache server says is shown to people.
+const COMPLAINT_MAX_CHARS: usize = 200;
+
 /// Stands for "there is no marker": a server without room for one must not wake the I/O thread
 /// with every call.
 const NO_ID: u64 = u64::MAX;
@@ -57,6 +60,9 @@ pub(crate) enum Trouble {
     /// The answer was none.
     #[error("{0}")]
     Garbage(#[from] TalkError),
+    /// It answers, and cannot do what it was asked: mostly for want of memory.
+    #[error("it says: {0}")]
+    Refusal(String),
     /// There are too many open connections already.
     #[error("{OPEN_MAX} connections are open already")]
     TooMany,
@@ -314,6 +320,13 @@ impl Server {
             self.enter(ServerState::Down);
         }
         self.alarm()
+    }
+
+    /// It answered that it could not do what it was asked.
+    pub(crate) fn complained(&self, text: &[u8]) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        let text = String::from_utf8_lossy(text).chars().take(COMPLAINT_MAX_CHARS).collect();
+        *lock(&self.trouble) = Some(Trouble::Refusal(text));
     }
 
     /// Takes note of a marker that a batch saw. Says whether the I/O thread should look at once.

@@ -109,3 +109,26 @@ pub struct ServerStatus {
     /// The last of these errors.
     pub last_error: Option<String>,
 }
+
+impl ServerStatus {
+    /// Why it may not be able to tell, and what helps; `None` if it is as it should be.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        let name = &self.name;
+        let why = || self.last_error.as_deref().unwrap_or("it does not answer");
+        match self.state {
+            ServerState::Ready => None,
+            ServerState::Slow => Some(format!("cache server {name} is slow: {}", why())),
+            ServerState::Unresolved if self.last_error.is_none() => {
+                Some(format!("cache server {name} cannot be reached: its host name has no address"))
+            }
+            ServerState::Unresolved | ServerState::Down => {
+                Some(format!("cache server {name} cannot be reached: {}", why()))
+            }
+            ServerState::Lost | ServerState::Healing => Some(format!(
+                "cache server {name} is new or has lost its content, and is not healed yet: what is not there may \
+                 only be missing for now. A server with app_universal heals it in 4 seconds; so does tandem --wait"
+            )),
+        }
+    }
+}

@@ -143,6 +143,31 @@ impl Store {
         self.servers.iter().map(|server| server.status(now)).collect()
     }
 
+    /// Why nobody can tell about `name`, a line for each reason, from what is known of the cache
+    /// servers that have its copies.
+    #[must_use]
+    pub fn doubts(&self, name: &Name) -> Vec<String> {
+        let (section, places) = self.place(name);
+        let places = &places[..section.keeping.copies];
+        let now = Instant::now();
+        let servers: Vec<_> = places.iter().map(|&at| self.servers[at].status(now)).collect();
+        let forged = servers.iter().filter(|one| one.last_refused.as_ref() == Some(name)).map(|one| {
+            format!(
+                "what cache server {} has of {name} does not carry the proof that 'secret' asks for: it is forged, or \
+                 not all servers have the same secret",
+                one.name
+            )
+        });
+        let told: Vec<_> = forged.chain(servers.iter().filter_map(ServerStatus::doubt)).collect();
+        if !told.is_empty() {
+            return told;
+        }
+        let last = |one: &ServerStatus| {
+            Some(format!("cache server {}: {}", one.name, one.last_error.as_ref()?))
+        };
+        servers.iter().filter_map(last).collect()
+    }
+
     /// The index of the cache server that has `name`, or its first copy.
     #[must_use]
     pub fn server_of(&self, name: &Name) -> usize {

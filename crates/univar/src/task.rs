@@ -25,6 +25,9 @@ use crate::{Invalid, Name, Op, Outcome, Secret, VALUE_MAX_BYTES, switch_off};
 
 mod decide;
 mod increment;
+mod seen;
+
+use seen::{Found, Seen};
 
 /// Most copies of a name.
 pub(crate) const COPIES_MAX: usize = 2;
@@ -72,6 +75,9 @@ pub(crate) struct Task<'a> {
     counted: Option<Counted>,
     /// Nobody wants the value: both copies shall be the same.
     only_mends: bool,
+    /// A copy takes no value of this size, and has thrown the old one away: the other one shall
+    /// have neither.
+    too_large: bool,
     /// Which copies held a record that was refused: forged, or without the proof.
     refused: [bool; COPIES_MAX],
 }
@@ -83,26 +89,6 @@ struct Copy {
     silent: bool,
     seen: Option<Seen>,
     written: Option<Reply>,
-}
-
-/// A copy that was looked at.
-#[derive(Debug)]
-struct Seen {
-    found: Found,
-    cas: u64,
-    left_s: Option<u64>,
-    miss_counts: bool,
-    published: bool,
-}
-
-#[derive(Debug)]
-enum Found {
-    Nothing,
-    Record(Record),
-    /// A value without an envelope. With envelopes: another client wrote it just now.
-    Bare(Vec<u8>),
-    /// Nothing that may be believed.
-    Refused,
 }
 
 #[derive(Debug)]
@@ -169,6 +155,7 @@ impl<'a> Task<'a> {
             tried: Vec::new(),
             answer: None,
             only_mends: false,
+            too_large: false,
             refused: [false; COPIES_MAX],
         };
         task.stage = match op.value() {
@@ -215,10 +202,8 @@ impl<'a> Task<'a> {
 
     /// Whether the caller was or will be told that a write is done, which copy `at` has not.
     pub(crate) fn owes(&self, at: usize) -> bool {
-        let Copy { silent, written, .. } = &self.copies[at];
-        // One that refuses a value as too large has thrown the old one away.
-        let missed = *silent || *written == Some(Reply::TooLarge);
-        missed && !self.is_read() && !matches!(self.stage, Stage::Over(Outcome::Unreachable))
+        let Copy { silent, .. } = &self.copies[at];
+        *silent && !self.is_read() && !matches!(self.stage, Stage::Over(Outcome::Unreachable))
     }
 
     /// Whether the copy `at` held a record that does not carry the proof that our secret asks for.
@@ -316,6 +301,7 @@ impl<'a> Task<'a> {
         let stage = std::mem::replace(&mut self.stage, Stage::Look);
         self.stage = match stage {
             Stage::Look if self.all_silent() => Stage::Over(Outcome::Unreachable),
+            Stage::Look if self.too_large => self.decide_removal(clock),
             Stage::Look => self.decide(clock),
             Stage::Blind { .. } => Stage::Over(self.after_blind()),
             Stage::Everywhere { write, answer, .. } => self.after_everywhere(&write, answer),
@@ -427,7 +413,7 @@ impl<'a> Task<'a> {
         let copies = &self.copies[..self.keeping.copies];
         let some = |reply: &Reply| copies.iter().any(|copy| copy.written.as_ref() == Some(reply));
         if some(&Reply::TooLarge) {
-            return Stage::Over(Outcome::Invalid(Invalid::Refused));
+            return self.remove();
         }
         let done = some(&Reply::Done) || some(&Reply::Miss);
         if done {
@@ -438,6 +424,16 @@ impl<'a> Task<'a> {
             () if done => Stage::Over(answer),
             () => Stage::Over(Outcome::Unreachable),
         }
+    }
+
+    /// A copy has refused a value for its size. What the other one has goes too, so that both are
+    /// the same.
+    fn remove(&mut self) -> Stage {
+        if !self.keeping.has_envelopes() {
+            return Stage::Over(Outcome::Invalid(Invalid::Refused));
+        }
+        self.too_large = true;
+        self.again(Stage::Look)
     }
 
     fn after_mend(&mut self, answer: Outcome) -> Stage {
@@ -470,7 +466,7 @@ impl<'a> Task<'a> {
     ) -> Stage {
         let reply = self.copies[at].written.take();
         match reply {
-            Some(Reply::TooLarge) => return Stage::Over(Outcome::Invalid(Invalid::Refused)),
+            Some(Reply::TooLarge) => return self.remove(),
             Some(Reply::Conflict) => return self.again(Stage::Look),
             Some(_) => {
                 self.mine = Some(write.version);
@@ -524,61 +520,6 @@ impl<'a> Task<'a> {
             || self.copies[..self.keeping.copies].iter().filter_map(|copy| copy.seen.as_ref());
         seen().all(|seen| matches!(seen.found, Found::Nothing))
             && seen().any(|seen| seen.miss_counts)
-    }
-}
-
-impl Seen {
-    fn version(&self) -> Option<Version> {
-        match &self.found {
-            Found::Record(record) => Some(record.version),
-            _ => None,
-        }
-    }
-
-    /// Whether it is the record that this owner wrote with one of these versions: two nodes may
-    /// make the same version.
-    fn is_of(&self, versions: &[Version], owner: &[u8]) -> bool {
-        matches!(&self.found, Found::Record(record)
-            if versions.contains(&record.version) && record.owner() == owner)
-    }
-
-    /// Whether it says that there is no value: it was deleted, or its life is over.
-    fn is_tombstone(&self) -> bool {
-        let Found::Record(record) = &self.found else { return false };
-        let is_over = || self.left_s.is_some_and(|left_s| left_s <= TRAIL.as_secs());
-        record.kind == Kind::Tombstone || record.kind.ends() && is_over()
-    }
-
-    /// The value, or the bytes of the counter, if there is one.
-    fn value(&self) -> Option<&[u8]> {
-        match &self.found {
-            Found::Record(record) if !self.is_tombstone() => Some(record.value()),
-            Found::Bare(value) => Some(value),
-            _ => None,
-        }
-    }
-
-    /// Of two copies of one record the one that ends first counts: a life may have been begun anew
-    /// by a server that carried out late what it had accepted.
-    fn ends_before(&self, other: &Self) -> bool {
-        self.left_s.unwrap_or(u64::MAX) < other.left_s.unwrap_or(u64::MAX)
-    }
-
-    /// What a guarded write to this copy must find there still.
-    fn guard(&self) -> Guard {
-        match self.found {
-            Found::Nothing => Guard::Absent,
-            _ => Guard::Cas(self.cas),
-        }
-    }
-
-    /// What is left of its life; `None` is for ever.
-    fn left(&self) -> Option<Duration> {
-        let left = Duration::from_secs(self.left_s?);
-        match &self.found {
-            Found::Record(record) if record.kind.ends() => Some(left.saturating_sub(TRAIL)),
-            _ => Some(left),
-        }
     }
 }
 

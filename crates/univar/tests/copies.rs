@@ -50,6 +50,30 @@ fn both_servers_hold_what_was_written_and_either_may_die() {
 }
 
 #[test]
+fn a_value_that_one_server_refuses_for_its_size_is_on_neither() {
+    let servers = [Memcached::empty(), Memcached::with_options(&["-I", "512k"])];
+    servers
+        .iter()
+        .for_each(|server| drop(server.ask("ms tandem:epoch 18\r\nR 00000000000000aa\r\n")));
+    let node = Bench::with_copies("A", &[servers[0].address(), servers[1].address()]);
+    let _ = node.store.maintain();
+    let large = vec![b'x'; 600_000];
+    for n in 0..10 {
+        // The ring names the one or the other first.
+        let n = format!("n{n}");
+        assert_eq!(node.set(&n, b"small"), Outcome::Done);
+        assert_eq!(node.set(&n, &large), Outcome::Invalid(univar::Invalid::Refused));
+        assert_eq!(node.get(&n), Outcome::Missing);
+        assert_eq!(add(&node, &n, &large), Outcome::Invalid(univar::Invalid::Refused));
+        assert_eq!(node.get(&n), Outcome::Missing);
+        assert_eq!(node.set(&n, b"small"), Outcome::Done);
+    }
+    assert!(node.store.servers().iter().all(|one| !one.owed), "there is nothing to heal");
+    let why = node.store.doubts(&name("n0"));
+    assert!(why.iter().any(|line| line.contains("object too large")), "{why:?}");
+}
+
+#[test]
 fn a_deleted_value_does_not_come_back_with_a_server_that_missed_the_delete() {
     let (mut servers, [a, b]) = cluster(["A", "B"]);
     assert_eq!(a.set("n", b"old"), Outcome::Done);

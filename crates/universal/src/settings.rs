@@ -3,11 +3,17 @@
 //! Every mistake is reported, not only the first, and each names its file, section and line. A file
 //! with a mistake in it is not used at all: half of a configuration is worse than the old one.
 
-use std::{collections::BTreeMap, ffi::CString, fmt, time::Duration};
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::CString;
+use std::time::Duration;
 
-use univar::{Address, AddressError, OWNER_MAX_BYTES, Secret};
+use univar::{Address, OWNER_MAX_BYTES, Secret, SectionConfig};
 
-use crate::{Template, TemplateError, pattern};
+use crate::{Template, pattern};
+
+mod problem;
+
+pub use problem::{Place, Problem, ProblemKind};
 
 /// Where every other section inherits from.
 pub const GENERAL: &str = "general";
@@ -70,6 +76,26 @@ impl Settings {
             || self.sections.iter().filter_map(|s| Some(s.publish.as_ref()?.identity.as_str()));
         self.owner.as_deref().or_else(|| identities().next())
     }
+
+    /// What a [`univar::Store`] needs of it, for a node that writes as `owner`.
+    #[must_use]
+    pub fn store_config(&self, owner: String) -> univar::Config {
+        // A prefix that two sections name has the same servers in both ([`check`]).
+        let mut claimed = HashSet::new();
+        let sections = self.sections.iter().map(|section| SectionConfig {
+            name: section.name.clone(),
+            prefixes: section
+                .owned_prefixes()
+                .filter(|prefix| claimed.insert(prefix.to_string()))
+                .map(|prefix| prefix.as_bytes().to_vec())
+                .collect(),
+            servers: section.servers.clone(),
+            deadline: section.deadline,
+            copies: section.copies,
+            secret: section.secret.clone(),
+        });
+        univar::Config { sections: sections.collect(), owner }
+    }
 }
 
 /// One section, with what it inherits from `[general]` filled in.
@@ -123,153 +149,6 @@ impl Section {
         let own = self.publish.iter().map(|publish| publish.prefix.as_str());
         own.chain(self.prefixes.iter().map(String::as_str))
     }
-}
-
-/// A place in a configuration file.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Place {
-    /// The file's name.
-    pub file: String,
-    /// The section.
-    pub section: String,
-    /// The line, from 1; 0 if the section has no lines.
-    pub line: u32,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, section [{}]", self.file, self.section)?;
-        if self.line > 0 { write!(f, ", line {}", self.line) } else { Ok(()) }
-    }
-}
-
-/// One mistake in `universal.conf`.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{place}: {kind}")]
-pub struct Problem {
-    /// Where.
-    pub place: Place,
-    /// What, and how to mend it.
-    pub kind: ProblemKind,
-}
-
-/// What is wrong at a [`Place`].
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProblemKind {
-    /// No such option.
-    #[error(
-        "unknown option '{0}'; known are servers, copies, secret, owner, deadline, prefix, identity, lease, drivers, prefixes, dial, match and ring"
-    )]
-    UnknownOption(String),
-    /// A section that stands in the file twice.
-    #[error("section [{0}] is there already; keep one, or write [{0}](+) to add to it")]
-    RepeatedSection(String),
-    /// Given twice in one section.
-    #[error("'{0}' is given twice in this section; keep one")]
-    Repeated(String),
-    /// Empty where something is needed.
-    #[error("'{0}' is empty; give it a value or remove the line")]
-    Empty(String),
-    /// Not a whole number in its range.
-    #[error("'{option} = {value}' must be a whole number from {from} to {to} ({unit})")]
-    Number {
-        /// The option.
-        option: &'static str,
-        /// What was written.
-        value: String,
-        /// The least.
-        from: u64,
-        /// The most.
-        to: u64,
-        /// What it counts.
-        unit: &'static str,
-    },
-    /// `copies` other than 1 or 2, or without servers enough.
-    #[error(
-        "'copies = {copies}' is not possible with {servers} cache server(s); write 1, or 2 with two servers or more"
-    )]
-    Copies {
-        /// What was written.
-        copies: String,
-        /// How many servers there are.
-        servers: usize,
-    },
-    /// A secret that can be guessed.
-    #[error(
-        "the secret is too short; it takes {SECRET_MIN_BYTES} bytes or more, the same on all servers"
-    )]
-    ShortSecret,
-    /// `owner` outside of `[general]`, or too long.
-    #[error("'owner' belongs into [general], and takes at most {OWNER_MAX_BYTES} bytes")]
-    Owner,
-    /// A server that is no `host:port`.
-    #[error("server '{server}' is not host:port: {reason}. Servers are separated by blanks")]
-    BadServer {
-        /// What was written.
-        server: String,
-        /// What is wrong with it.
-        reason: AddressError,
-    },
-    /// A server twice in one list.
-    #[error("server '{0}' is listed twice")]
-    RepeatedServer(String),
-    /// A prefix that cannot begin a key.
-    #[error(
-        "prefix '{0}' cannot begin a name: it takes 1 to {MAX_PREFIX_BYTES} bytes with no blanks or control bytes, and not 'tandem:'"
-    )]
-    BadPrefix(String),
-    /// Two sections publish under one prefix, or one list has it twice.
-    #[error(
-        "prefix '{prefix}' is already used in section [{other}]; every prefix belongs to one section"
-    )]
-    DuplicatePrefix {
-        /// The prefix.
-        prefix: String,
-        /// The section that had it first.
-        other: String,
-    },
-    /// One prefix leads to different cache servers.
-    #[error(
-        "prefix '{prefix}' is in section [{other}] too, with other servers, copies or secret; give both the same"
-    )]
-    PrefixElsewhere {
-        /// The prefix.
-        prefix: String,
-        /// The section that publishes under it.
-        other: String,
-    },
-    /// Publishing options without an identity.
-    #[error(
-        "'{0}' needs an identity: what other servers find in the record; write identity = @this.server/"
-    )]
-    NoIdentity(&'static str),
-    /// A dial template that nothing uses.
-    #[error("'dial' is for a section with prefixes=: what LOCATE() looks under")]
-    DialWithoutPrefixes,
-    /// A switch that knows nobody, or cannot call whom it knows.
-    #[error("'match' is for a section with prefixes= and dial=: where to look, and how to call")]
-    MatchWithoutDial,
-    /// An option of a switch that is none.
-    #[error("'ring' is for a section with match=: how long a phone that its switch calls rings")]
-    RingWithoutMatch,
-    /// A pattern that cannot be one.
-    #[error("'{pattern}' is no pattern for extensions: {reason}")]
-    BadPattern {
-        /// What was written.
-        pattern: String,
-        /// What is wrong with it.
-        reason: pattern::PatternError,
-    },
-    /// Bytes that are no text.
-    #[error("'{0}' is not UTF-8; save the file as UTF-8")]
-    NotUtf8(String),
-    /// An identity that cannot be stored.
-    #[error("the identity takes at most {MAX_IDENTITY_BYTES} bytes")]
-    LongIdentity,
-    /// A template with a mistake.
-    #[error("{0}")]
-    Dial(#[from] TemplateError),
 }
 
 /// Checks what Asterisk read from `file`.

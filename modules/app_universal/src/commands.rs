@@ -72,6 +72,7 @@ impl Command for Get {
             }
             Answer::Unreachable => {
                 let _ = writeln!(out, " cannot be read: {CANNOT_TELL}");
+                explain(module, name, out);
             }
         }
         Outcome::Success
@@ -100,7 +101,7 @@ impl Command for Set {
             let ttl = arguments::ttl(args.get(2).map(CStr::to_bytes))?;
             requests::set(&module.shared.current(), name.to_bytes(), value.to_bytes(), ttl)
         };
-        changed(out, name, set(), "set")
+        changed(module, out, name, set(), "set")
     }
 
     fn complete(module: &AppUniversal, args: Args<'_>, word: &CStr) -> Vec<CString> {
@@ -120,7 +121,7 @@ impl Command for Delete {
     fn run(module: &AppUniversal, args: Args<'_>, out: &mut Output) -> Outcome {
         let (Some(name), 1) = (args.get(0), args.len()) else { return Outcome::ShowUsage };
         let deleted = requests::delete(&module.shared.current(), name.to_bytes());
-        changed(out, name, deleted, "deleted")
+        changed(module, out, name, deleted, "deleted")
     }
 
     fn complete(module: &AppUniversal, args: Args<'_>, word: &CStr) -> Vec<CString> {
@@ -403,15 +404,37 @@ fn said<T>(out: &mut Output, result: Result<T, Refusal>) -> Option<T> {
     result.ok()
 }
 
-fn changed(out: &mut Output, name: &CStr, result: Result<Status, Refusal>, done: &str) -> Outcome {
+/// Why nobody can tell, a line for each reason.
+fn explain(module: &AppUniversal, name: &[u8], out: &mut Output) {
+    let Ok(name) = Name::new(name) else { return };
+    for reason in module.shared.current().store.doubts(&name) {
+        out.untrusted(reason.as_bytes());
+        let _ = writeln!(out);
+    }
+}
+
+fn changed(
+    module: &AppUniversal,
+    out: &mut Output,
+    name: &CStr,
+    result: Result<Status, Refusal>,
+    done: &str,
+) -> Outcome {
     let Some(status) = said(out, result) else { return Outcome::Failure };
     let _ = write!(out, "Universal variable ");
     out.untrusted(name.to_bytes());
-    let _ = match status {
-        Status::Ok => writeln!(out, " {done}"),
-        Status::Missing => writeln!(out, " is not set"),
-        _ => writeln!(out, " may or may not be {done}: {CANNOT_TELL}"),
-    };
+    match status {
+        Status::Ok => {
+            let _ = writeln!(out, " {done}");
+        }
+        Status::Missing => {
+            let _ = writeln!(out, " is not set");
+        }
+        _ => {
+            let _ = writeln!(out, " may or may not be {done}: {CANNOT_TELL}");
+            explain(module, name.to_bytes(), out);
+        }
+    }
     Outcome::Success
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 
 use asterisk::config::{Config, ConfigError};
 use sri::{Registrar, Rules};
-use univar::{SectionConfig, Store};
+use univar::Store;
 use universal::settings::{self, Problem, RawLine, RawSection, Settings};
 
 use crate::shared::{Bell, Current, Shared};
@@ -97,24 +97,9 @@ fn store(
     previous: Option<&Store>,
     bell: &Arc<Bell>,
 ) -> Result<Store, univar::ConfigError> {
-    let mut claimed = std::collections::HashSet::new();
-    let sections = settings.sections.iter().map(|section| SectionConfig {
-        name: section.name.clone(),
-        // A prefix that two sections name has the same servers in both (settings.rs).
-        prefixes: section
-            .owned_prefixes()
-            .filter(|prefix| claimed.insert(prefix.to_string()))
-            .map(|prefix| prefix.as_bytes().to_vec())
-            .collect(),
-        servers: section.servers.clone(),
-        deadline: section.deadline,
-        copies: section.copies,
-        secret: section.secret.clone(),
-    });
     let owner = settings.owner().map_or_else(host_name, str::to_owned);
-    let config = univar::Config { sections: sections.collect(), owner };
     let bell = Arc::clone(bell);
-    Store::new(&config, previous, Arc::new(move || bell.servers()))
+    Store::new(&settings.store_config(owner), previous, Arc::new(move || bell.servers()))
 }
 
 /// Whoever publishes nothing has no better name. Two who wrote under one could give two values one

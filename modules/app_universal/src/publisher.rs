@@ -279,7 +279,11 @@ fn announce(event: &Event, current: &Current) {
             "cache server {server} cannot be completed yet: a server that has the other copies cannot be listed; its misses do not count until then"
         ),
         EventKind::Incomplete { names } => asterisk::warning!(
-            "cache server {server} cannot be completed yet: {names} names could not be copied to it; its misses do not count until then"
+            "cache server {server} cannot be completed yet: {names} names could not be copied to it{}; its misses do not count until then",
+            table()
+                .and_then(|row| row.last_error)
+                .map(|why| format!(" ({why})"))
+                .unwrap_or_default()
         ),
         EventKind::Evicted { items } => asterisk::warning!(
             "cache server {server} has evicted {items} items for want of memory: they read as MISSING there; give it more (memcached -m), or run it with -M"

@@ -2,7 +2,7 @@
 //!
 //! The first line is the [`Header`]. All times are nanoseconds of one monotonic clock, that of the process that
 //! wrote the file; `b` is when something began and `e` when it ended. Lines are in no order: the times say what
-//! came first. `docs/cluster.md` describes the format for other readers. What it all means belongs to
+//! came first. The last line is the [`End`]: a file without it was cut off, and is not judged. `docs/cluster.md` describes the format for other readers. What it all means belongs to
 //! [`crate::check`].
 
 use std::fs::File;
@@ -14,7 +14,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 /// The version of this format.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Nanoseconds since the history began.
 pub type Nanos = u64;
@@ -42,6 +42,25 @@ pub enum Record {
     Trouble(Trouble),
     /// The recording process itself was not run for a while: the machine was busy.
     Stall(Stall),
+    /// The last line.
+    End(End),
+}
+
+impl Record {
+    /// Its times, in the order that they must have.
+    fn times(&self) -> Vec<Nanos> {
+        match self {
+            Self::Header(_) | Self::End(_) => Vec::new(),
+            Self::Op(Op { b, e, .. })
+            | Self::Register(Register { b, e, .. })
+            | Self::Down(Down { b, e, .. })
+            | Self::Trouble(Trouble { b, e, .. })
+            | Self::Stall(Stall { b, e }) => vec![*b, *e],
+            Self::Scenario(Scenario { b, begin, begun, end, ended, healed, e, .. }) => {
+                vec![*b, *begin, *begun, *end, *ended, *healed, *e]
+            }
+        }
+    }
 }
 
 /// How the history was made.
@@ -275,6 +294,13 @@ pub struct Stall {
     pub e: Nanos,
 }
 
+/// That the history is whole.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct End {
+    /// How many lines stand before this one.
+    pub lines: usize,
+}
+
 /// Why a history could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
@@ -286,7 +312,7 @@ pub enum HistoryError {
         /// Why.
         source: io::Error,
     },
-    /// A line is no record; the file is not a history, or was cut off.
+    /// A line is no record; the file is not a history, or was cut off in the middle of a line.
     #[error("{path}, line {line}: {source}")]
     Line {
         /// Which file.
@@ -295,6 +321,24 @@ pub enum HistoryError {
         line: usize,
         /// Why.
         source: serde_json::Error,
+    },
+    /// Something ended before it began.
+    #[error("{path}, line {line}: its times go back")]
+    Backwards {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+    },
+    /// The last line, which says how many there are, is missing or says something else.
+    #[error(
+        "{path} is not whole: its last line should be {{\"t\":\"end\",\"lines\":{lines}}}. What wrote it was ended before its time, or lines were lost"
+    )]
+    Cut {
+        /// Which file.
+        path: PathBuf,
+        /// How many lines there are before it.
+        lines: usize,
     },
     /// The first line is not a header of this version.
     #[error("{path} does not begin with a header of version {VERSION}")]
@@ -328,24 +372,33 @@ impl History {
     ///
     /// # Errors
     ///
-    /// Any [`HistoryError`]; a file that was cut off in the middle of a line is one.
+    /// Any [`HistoryError`]; that a file was cut off is one.
     pub fn read(path: &Path) -> Result<Self, HistoryError> {
         let io = |source| HistoryError::Io { path: path.to_owned(), source };
         let reader = BufReader::new(File::open(path).map_err(io)?);
         let mut history = Self::default();
+        let (mut lines, mut end) = (0, None);
         for (at, line) in reader.lines().enumerate() {
             let (line, text) = (at + 1, line.map_err(io)?);
-            let record = serde_json::from_str(&text).map_err(|source| HistoryError::Line {
-                path: path.to_owned(),
-                line,
-                source,
-            })?;
+            let record: Record = serde_json::from_str(&text)
+                .map_err(|source| HistoryError::Line { path: path.to_owned(), line, source })?;
+            if line == 1 && !matches!(&record, Record::Header(Header { version: VERSION, .. })) {
+                return Err(HistoryError::NoHeader { path: path.to_owned() });
+            }
+            if !record.times().is_sorted() {
+                return Err(HistoryError::Backwards { path: path.to_owned(), line });
+            }
+            (lines, end) = match record {
+                Record::End(End { lines: said }) => (lines, Some(said)),
+                _ => (line, None),
+            };
             history.add(line, record);
         }
-        if history.header.version != VERSION {
-            return Err(HistoryError::NoHeader { path: path.to_owned() });
+        match (lines, end) {
+            (0, _) => Err(HistoryError::NoHeader { path: path.to_owned() }),
+            (_, Some(said)) if said == lines => Ok(history),
+            _ => Err(HistoryError::Cut { path: path.to_owned(), lines }),
         }
-        Ok(history)
     }
 
     /// Adds what stands in a line.
@@ -358,6 +411,7 @@ impl History {
             Record::Down(down) => self.downs.push(down),
             Record::Trouble(trouble) => self.troubles.push(trouble),
             Record::Stall(stall) => self.stalls.push(stall),
+            Record::End(_) => {}
         }
     }
 }
@@ -423,12 +477,13 @@ impl Recorder {
         self.file.lock().unwrap_or_else(PoisonError::into_inner).lines
     }
 
-    /// Writes out what is left.
+    /// Writes the last line, and out what is left.
     ///
     /// # Errors
     ///
     /// If any line could not be written: such a history is not to be judged.
     pub fn finish(&self) -> Result<(), HistoryError> {
+        self.write(&Record::End(End { lines: self.lines() }));
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let done = match file.failed.take() {
             Some(error) => Err(error),
@@ -468,10 +523,23 @@ mod tests {
         assert_eq!(history.header, header);
         assert_eq!(history.ops, [(2, op)]);
 
-        std::fs::write(&path, "{\"t\":\"stall\",\"b\":1,\"e\":2}\n").unwrap();
-        assert!(matches!(History::read(&path), Err(HistoryError::NoHeader { .. })));
-        std::fs::write(&path, "{\"t\":\"sta").unwrap();
-        assert!(matches!(History::read(&path), Err(HistoryError::Line { line: 1, .. })));
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let read = |text: String| {
+            std::fs::write(&path, text).unwrap();
+            History::read(&path)
+        };
+        assert!(read(whole.clone()).is_ok());
+        assert!(matches!(read(String::new()), Err(HistoryError::NoHeader { .. })));
+        let no_header = read("{\"t\":\"stall\",\"b\":1,\"e\":2}\n".into());
+        assert!(matches!(no_header, Err(HistoryError::NoHeader { .. })));
+        assert!(matches!(read("{\"t\":\"sta".into()), Err(HistoryError::Line { line: 1, .. })));
+        let lines: Vec<&str> = whole.lines().collect();
+        let without_end = read(lines[..2].join("\n"));
+        assert!(matches!(without_end, Err(HistoryError::Cut { lines: 2, .. })));
+        let without_one = read([lines[0], lines[2]].join("\n"));
+        assert!(matches!(without_one, Err(HistoryError::Cut { lines: 1, .. })));
+        let back = read(whole.replace("\"b\":1", "\"b\":3"));
+        assert!(matches!(back, Err(HistoryError::Backwards { line: 2, .. })));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

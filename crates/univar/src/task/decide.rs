@@ -59,6 +59,24 @@ impl<'a> Task<'a> {
         Stage::Everywhere { write, guards: self.guards(|_| true), answer }
     }
 
+    /// After a value that a copy refuses for its size: it is deleted, unless somebody has written
+    /// another one since.
+    pub(super) fn decide_removal(&mut self, clock: &Clock) -> Stage {
+        let answer = Outcome::Invalid(Invalid::Refused);
+        let tried = self.tried.iter().max().copied();
+        if let Some(newest) = self.newest_seen() {
+            let is_others = newest.version() > tried && !self.is_ours(newest, &self.tried);
+            if is_others
+                || newest.is_tombstone() && self.seen().all(|(_, seen)| seen.is_tombstone())
+            {
+                return self.leave(clock, answer);
+            }
+        }
+        let write = self.tombstone(clock, self.newest_version().max(tried));
+        self.tried.push(write.version);
+        Stage::Everywhere { write, guards: self.guards(|_| true), answer }
+    }
+
     fn decide_read(&mut self, clock: &Clock) -> Stage {
         let Some(at) = self.newest() else { return Stage::Over(self.nothing()) };
         if let Some(count) = self.counted_apart() {

@@ -43,7 +43,13 @@ impl Memcached {
     /// One that is empty: it has not even a marker.
     pub fn empty() -> Self {
         let port = free_port();
-        Self { child: spawn(port), port }
+        Self { child: spawn(port, &[]), port }
+    }
+
+    /// An empty one with these options too.
+    pub fn with_options(options: &[&str]) -> Self {
+        let port = free_port();
+        Self { child: spawn(port, options), port }
     }
 
     /// One whose marker says that its misses count.
@@ -109,7 +115,7 @@ impl Memcached {
     /// Starts again, empty, on the same port.
     pub fn restart(&mut self) {
         self.kill();
-        self.child = spawn(self.port);
+        self.child = spawn(self.port, &[]);
     }
 
     /// SIGSTOP: it hangs, and the kernel goes on accepting for it.
@@ -161,10 +167,11 @@ fn free_port() -> u16 {
     }
 }
 
-fn spawn(port: u16) -> Child {
+fn spawn(port: u16, options: &[&str]) -> Child {
     let child = Command::new("memcached")
         .args(["-l", "127.0.0.1", "-U", "0", "-t", "1", "-M", "-u", "nobody", "-p"])
         .arg(port.to_string())
+        .args(options)
         .stderr(Stdio::null())
         .spawn()
         .expect("memcached is installed");
