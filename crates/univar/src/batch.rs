@@ -5,7 +5,6 @@
 //! memcached answers in order, hence content that was lost before a miss is a marker lost before
 //! it was read. What the answers mean for an operation is `task`'s.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use memcache_proto::{FlagBuf, Flags, Key, Request, Response, SetMode};
@@ -102,14 +101,15 @@ pub(crate) struct Answer {
 }
 
 /// All that one server is asked in one round.
+///
+/// Commands are asked in order, so many at a time, and answered in order; a marker comes behind
+/// them and judges them: `judged <= answers.len() <= asked <= commands.len()`.
 #[derive(Debug)]
 pub(crate) struct Batch<'a> {
+    commands: Vec<Command<'a>>,
+    asked: usize,
     answers: Vec<Answer>,
-    todo: VecDeque<(usize, Command<'a>)>,
-    /// Asked, and not yet answered; the marker comes behind them.
-    asked: VecDeque<(usize, Command<'a>)>,
-    /// Answered in this batch, and not yet judged by the marker.
-    unjudged: Vec<usize>,
+    judged: usize,
     marker: Option<Marker>,
     /// The epoch for which this node has published what it holds.
     known: Option<EpochId>,
@@ -124,10 +124,10 @@ impl<'a> Batch<'a> {
     /// date; `known` is the epoch that the last probe found.
     pub(crate) fn new(unix_now_s: u64, known: Option<EpochId>) -> Self {
         Self {
+            commands: Vec::new(),
+            asked: 0,
             answers: Vec::new(),
-            todo: VecDeque::new(),
-            asked: VecDeque::new(),
-            unjudged: Vec::new(),
+            judged: 0,
             marker: None,
             known,
             unix_now_s,
@@ -138,12 +138,12 @@ impl<'a> Batch<'a> {
 
     /// Adds a command; its answer stands at the same place in [`Batch::into_answers`].
     pub(crate) fn push(&mut self, command: Command<'a>) {
-        self.todo.push_back((self.answers.len(), command));
-        self.answers.push(Answer::default());
+        self.commands.push(command);
     }
 
     /// What came, in the order of the commands.
-    pub(crate) fn into_answers(self) -> Vec<Answer> {
+    pub(crate) fn into_answers(mut self) -> Vec<Answer> {
+        self.answers.resize_with(self.commands.len(), Answer::default);
         self.answers
     }
 
@@ -157,7 +157,9 @@ impl<'a> Batch<'a> {
         self.complaint.as_deref()
     }
 
-    fn encode(&mut self, command: &Command<'_>, out: &mut Vec<u8>) {
+    /// Appends the next command.
+    fn encode_next(&mut self, out: &mut Vec<u8>) {
+        let command = &self.commands[self.asked];
         let key =
             Key::new(command.name.as_bytes()).expect("a name keeps memcached's rules for keys");
         let flags = &mut self.flags;
@@ -183,29 +185,31 @@ impl<'a> Batch<'a> {
             Verb::Remove { .. } => Request::Delete { key, flags: Flags::NONE },
         };
         request.encode(out);
+        self.asked += 1;
     }
 
     /// Takes the marker, which judges what came before it.
     fn judge(&mut self, marker: Marker) {
         let published = marker.id().is_some() && marker.id() == self.known;
-        for slot in self.unjudged.drain(..) {
-            let answer = &mut self.answers[slot];
+        for answer in &mut self.answers[self.judged..] {
             answer.miss_counts = marker.a_miss_counts() || crate::switch_off::epoch();
             answer.published = published;
         }
+        self.judged = self.answers.len();
         self.marker = Some(marker);
     }
 }
 
 impl Talk for Batch<'_> {
     fn ask(&mut self, out: &mut Vec<u8>) {
-        let start = out.len();
-        while self.asked.len() < BATCH_COMMANDS_MAX && out.len() - start < BATCH_BYTES {
-            let Some((slot, command)) = self.todo.pop_front() else { break };
-            self.encode(&command, out);
-            self.asked.push_back((slot, command));
+        let (start, before) = (out.len(), self.asked);
+        while self.asked < self.commands.len()
+            && self.asked - before < BATCH_COMMANDS_MAX
+            && out.len() - start < BATCH_BYTES
+        {
+            self.encode_next(out);
         }
-        if !self.asked.is_empty() {
+        if self.asked > before {
             ask_marker(out, false);
         }
     }
@@ -214,28 +218,22 @@ impl Talk for Batch<'_> {
         let mut used = 0;
         while let Some((response, len)) = Response::decode(&buf[used..])? {
             used += len;
-            match self.asked.pop_front() {
-                Some((slot, command)) => {
-                    let reply = read_reply(command.verb, &response).ok_or(TalkError::Unexpected)?;
-                    if let Response::ServerError(text) = response {
-                        self.complaint.get_or_insert_with(|| text.into());
-                    }
-                    self.answers[slot].reply = reply;
-                    self.unjudged.push(slot);
-                }
-                None => {
-                    self.judge(read_marker(&response)?.0);
-                    return Ok((used, Heard::Answered));
-                }
+            if self.answers.len() == self.asked {
+                self.judge(read_marker(&response)?.0);
+                return Ok((used, Heard::Answered));
             }
+            let verb = self.commands[self.answers.len()].verb;
+            let reply = read_reply(verb, &response).ok_or(TalkError::Unexpected)?;
+            if let Response::ServerError(text) = response {
+                self.complaint.get_or_insert_with(|| text.into());
+            }
+            self.answers.push(Answer { reply, ..Answer::default() });
         }
         Ok((used, Heard::More))
     }
 
     fn ask_again(&mut self) {
-        while let Some(asked) = self.asked.pop_back() {
-            self.todo.push_front(asked);
-        }
+        self.asked = self.answers.len();
     }
 }
 
