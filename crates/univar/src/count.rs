@@ -16,6 +16,10 @@ const ENTRY_BYTES: usize = 24;
 /// Most calls of a node that count at the same time; more wait for one another.
 const WRITERS_MAX: usize = 64;
 
+/// Bits of a writer's name that say which copies it saw when it counted, one each. What was counted
+/// from one copy and what was counted from the other are different entries: neither knew the other.
+pub(crate) const VIEW_BITS: u32 = 2;
+
 /// How long a call waits before it looks again for a writer that is free.
 const WRITER_PAUSE: Duration = Duration::from_micros(200);
 
@@ -127,7 +131,8 @@ impl Count {
 pub(crate) struct Writers {
     /// A bit for each that is in use.
     busy: AtomicU64,
-    /// Their names, by which no other node calls a writer of its own.
+    /// Their names, by which no other node calls a writer of its own. The lowest bits are left for
+    /// whoever counts to say which copies it counts from ([`VIEW_BITS`]).
     names: [AtomicU64; WRITERS_MAX],
 }
 
@@ -141,7 +146,11 @@ pub(crate) struct Writer<'a> {
 impl Writers {
     /// Writers named after a random number.
     pub(crate) fn new(node: u64) -> Self {
-        let name = |at: usize| AtomicU64::new(node.rotate_left(8) ^ at as u64);
+        let all = (WRITERS_MAX as u64) << VIEW_BITS;
+        let name = |at: usize| {
+            let first = node.rotate_left(all.trailing_zeros()) & !(all - 1);
+            AtomicU64::new(first | (at as u64) << VIEW_BITS)
+        };
         Self { busy: AtomicU64::new(0), names: std::array::from_fn(name) }
     }
 
@@ -171,7 +180,7 @@ impl Writer<'_> {
 
     /// Nobody can tell whether it has counted: it is never heard of again under this name.
     pub(crate) fn retire(&self) {
-        let step = WRITERS_MAX as u64;
+        let step = (WRITERS_MAX as u64) << VIEW_BITS;
         self.writers.names[self.at].fetch_add(step, Ordering::Relaxed);
     }
 }

@@ -17,9 +17,10 @@ pub const ENVELOPE_MAGIC: [u8; 4] = *b"\0TD1";
 /// Longest name of a node, in bytes, that a record carries.
 pub const OWNER_MAX_BYTES: usize = 64;
 
-/// How long a value whose life has ended is remembered: a server that was away meanwhile may hold
-/// an older one, which must not count again.
-pub(crate) const TRAIL: Duration = Duration::from_secs(60 * 60);
+/// How long what is gone is remembered, be it deleted or its life over: longer than the longest
+/// absence of a server that is promised for. It may come back with an older value, which must not
+/// count again.
+pub(crate) const TRAIL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// All that an envelope adds to a value, at most.
 pub(crate) const OVERHEAD_MAX_BYTES: usize = HEAD_BYTES + OWNER_MAX_BYTES + 1 + MAC_BYTES;

@@ -110,9 +110,13 @@ impl Store {
         pause: &dyn Fn(Duration) -> bool,
     ) -> Option<EventKind> {
         let server = &*self.servers[at];
-        let Some(names) = self.names_of(at, pause) else { return self.give_up(at, id, 0) };
+        let Some(names) = self.names_of(at, pause) else { return self.give_up(at, 0) };
         let names: Vec<Name> = names.into_iter().collect();
         let mut failed = 0;
+        // Listing may have taken longer than the healer's lease.
+        if !self.is_healer(at, true) {
+            return None;
+        }
         let mut renewed = Instant::now();
         for batch in names.chunks(BATCH_NAMES) {
             let start = Instant::now();
@@ -135,17 +139,17 @@ impl Store {
             }
         }
         if failed > 0 {
-            return self.give_up(at, id, failed);
+            return self.give_up(at, failed);
         }
         lock(&server.upkeep).complete_for = Some(id);
         Some(EventKind::Compared { names: names.len() })
     }
 
-    /// Leaves it to whoever tries next, and says so once for an epoch.
-    fn give_up(&self, at: usize, id: EpochId, names: usize) -> Option<EventKind> {
+    /// Leaves it to whoever tries next, and says so once until it is healed.
+    fn give_up(&self, at: usize, names: usize) -> Option<EventKind> {
         let mut upkeep = lock(&self.servers[at].upkeep);
         upkeep.compare_after = Some(Instant::now() + GIVEN_UP_PAUSE);
-        let first = upkeep.said_incomplete.replace(id) != Some(id);
+        let first = !std::mem::replace(&mut upkeep.said_incomplete, true);
         first.then_some(EventKind::Incomplete { names })
     }
 

@@ -184,15 +184,15 @@ impl<'s, T: Talk> Lane<'s, T> {
         }
     }
 
-    /// The connection is gone. One from the pool may have been so before we asked: then this is
-    /// no news about the server, and it is asked again on a fresh one.
+    /// The connection is gone, and the server may have been replaced by one with older content. One
+    /// from the pool may have been gone before we asked: it is asked again on a fresh one then.
     fn broken(&mut self, trouble: Trouble) {
+        self.alarm |= self.server.owe();
         if !self.may_be_stale {
             return self.fail(trouble);
         }
-        // Its fellows are as old. The server may have been replaced by one with older content.
+        // Its fellows are as old.
         self.server.drop_idle();
-        self.alarm |= self.server.owe();
         self.talk.ask_again();
         self.connect();
     }

@@ -24,6 +24,9 @@ const UNANSWERED_MAX: u32 = 2;
 /// A node begins no second epoch on a server within this time, if the first is still being healed.
 const EPOCH_MIN: Duration = Duration::from_secs(4);
 
+/// The same where it has no room for what it would be healed with: that does not change with a try.
+const EPOCH_MIN_FULL: Duration = Duration::from_secs(60);
+
 /// Refused records are reported no more often than this.
 const REFUSED_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -63,10 +66,11 @@ pub(crate) fn begin(server: &Server, new_id: EpochId, start: Instant) -> (Probe,
     }
     let (by_now, unsettled) = server.owed();
     let replicated = server.is_replicated() && !switch_off::comparing();
+    let epoch_min = if server.lacks_room() { EPOCH_MIN_FULL } else { EPOCH_MIN };
     let duty = Duty {
         owed: unsettled,
         slow_after: Some(start + server.quick_limit()),
-        has_just_begun: upkeep.began_at.is_some_and(|at| start.duration_since(at) < EPOCH_MIN),
+        has_just_begun: upkeep.began_at.is_some_and(|at| start.duration_since(at) < epoch_min),
         replicated,
         complete_for: upkeep.complete_for,
     };
@@ -120,6 +124,7 @@ pub(crate) fn conclude(
         report(EventKind::Lost);
     }
     if found.healed {
+        upkeep.said_incomplete = false;
         report(EventKind::Healed);
     }
 }

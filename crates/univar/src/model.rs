@@ -47,6 +47,8 @@ pub(crate) enum Off {
     Marker,
     /// Who adds or counts writes one copy after the other.
     Turns,
+    /// What follows from what was there gives way.
+    Ranks,
     /// The newest counts.
     Newest,
     /// A cache server that missed a write is healed.
@@ -63,6 +65,7 @@ impl Off {
             Self::Tombstones => "tombstones",
             Self::Marker => "epoch",
             Self::Turns => "turns",
+            Self::Ranks => "ranks",
             Self::Newest => "newest",
             Self::Owing => "owing",
             Self::Comparing => "comparing",
@@ -126,6 +129,7 @@ must_be_noticed! {
     deletes_that_leave_no_trace_are_noticed: Tombstones breaks Rule::Order(Class::Variable);
     a_marker_that_is_ignored_is_noticed: Marker breaks Rule::Order(Class::Lock);
     counting_at_both_copies_at_once_is_noticed: Turns breaks Rule::Order(Class::Counter);
+    writes_that_do_not_give_way_are_noticed: Ranks breaks Rule::Order(Class::Lock);
     a_first_copy_that_always_counts_is_noticed: Newest breaks Rule::Order(Class::Variable);
     missed_writes_that_nobody_mends_are_noticed: Owing breaks Rule::Order(Class::Variable);
     healing_that_compares_nothing_is_noticed: Comparing breaks Rule::Order(Class::Variable);

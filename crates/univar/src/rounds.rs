@@ -33,7 +33,7 @@ pub(crate) enum Pace {
 
 impl Pace {
     /// When a job that began at `start` ends.
-    fn end(self, start: Instant, limit: Duration) -> Instant {
+    pub(crate) fn end(self, start: Instant, limit: Duration) -> Instant {
         match self {
             Self::Brisk => start + limit,
             Self::Patient(end) => end,
@@ -56,11 +56,10 @@ struct Share<'j> {
     sets: u64,
 }
 
-/// Runs all jobs to their end. Says whether the I/O thread should look at the servers.
-pub(crate) fn run(jobs: &mut [Job<'_>], pace: Pace, clock: &Clock) -> bool {
-    let start = Instant::now();
+/// Runs all jobs, which began at `start`, to their end. Says whether the I/O thread should look at the servers.
+pub(crate) fn run(jobs: &mut [Job<'_>], pace: Pace, start: Instant, clock: &Clock) -> bool {
     let mut alarm = false;
-    let mut now = start;
+    let mut now = Instant::now();
     while jobs.iter().any(|job| !job.task.is_over()) {
         alarm |= round(jobs, pace, (start, now), clock);
         if jobs.iter().any(|job| !job.task.is_over()) {

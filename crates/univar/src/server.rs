@@ -133,8 +133,8 @@ pub(crate) struct Upkeep {
     /// memcached's count of evictions, when it was last looked at.
     pub(crate) evictions: Option<u64>,
     pub(crate) evictions_at: Option<Instant>,
-    /// What was last said about comparing, so that it is not said again and again.
-    pub(crate) said_incomplete: Option<EpochId>,
+    /// That it cannot be completed was said since it was last ready.
+    pub(crate) said_incomplete: bool,
 }
 
 #[derive(Debug)]
@@ -327,6 +327,19 @@ impl Server {
         self.errors.fetch_add(1, Ordering::Relaxed);
         let text = String::from_utf8_lossy(text).chars().take(COMPLAINT_MAX_CHARS).collect();
         *lock(&self.trouble) = Some(Trouble::Refusal(text));
+    }
+
+    /// Whether it said last that it cannot do what it is asked.
+    pub(crate) fn lacks_room(&self) -> bool {
+        matches!(*lock(&self.trouble), Some(Trouble::Refusal(_)))
+    }
+
+    /// Names may be placed on it that it has never heard of, whatever was compared so far.
+    pub(crate) fn has_other_names(&self) {
+        let mut upkeep = lock(&self.upkeep);
+        (upkeep.complete_for, upkeep.began_at) = (None, None);
+        drop(upkeep);
+        self.owe_quietly();
     }
 
     /// Takes note of a marker that a batch saw. Says whether the I/O thread should look at once.

@@ -96,7 +96,7 @@ impl Store {
         store.tell_servers();
         if previous.is_some_and(|previous| !store.places_as(previous)) {
             // Names may have been given a server that has never heard of them.
-            store.servers.iter().for_each(|server| server.owe_quietly());
+            store.servers.iter().for_each(|server| server.has_other_names());
         }
         Ok(store)
     }
@@ -270,19 +270,16 @@ impl Store {
 
     /// Runs the ops, each where its name is placed; outcomes in the ops' order.
     fn carry(&self, ops: &[Op<'_>], pace: Pace) -> Vec<Outcome> {
+        let start = Instant::now();
         // Each that counts is a writer of its own for as long.
         let mut writers = Vec::new();
-        let outcomes = self.work(ops.iter().map(|op| (op.name(), *op)), pace, |op, section| {
+        let tasks = self.work(ops.iter().map(|op| (op.name(), *op)), pace, start, |op, section| {
             let task = Task::new(op, &section.keeping, &self.clock);
             if section.keeping.copies == 1 || !matches!(op, Op::Increment { .. }) {
                 return task;
             }
-            let end = match pace {
-                Pace::Brisk => Instant::now() + section.deadline,
-                Pace::Patient(end) => end,
-            };
             // Who has some already waits for no others.
-            let end = if writers.is_empty() { end } else { Instant::now() };
+            let end = if writers.is_empty() { pace.end(start, section.deadline) } else { start };
             match self.writers.take(end) {
                 Some(writer) => {
                     let name = writer.name();
@@ -292,30 +289,29 @@ impl Store {
                 None => task.given_up(),
             }
         });
-        // What one copy has counted and the other has not must never be mistaken for another count.
-        let all_quick = self.servers.iter().all(|server| server.is_quick());
-        if !all_quick || !outcomes.iter().all(|outcome| matches!(outcome, Outcome::Number(_))) {
+        if tasks.iter().any(|task| task.counts() && task.spoils_its_writer()) {
             writers.iter().for_each(Writer::retire);
         }
-        outcomes
+        tasks.into_iter().map(Task::into_outcome).collect()
     }
 
     /// Makes the copies of each of `names` the same, until `end`. Says of each whether all its
     /// copies answered, and are.
     pub(crate) fn mend(&self, names: &[Name], end: Instant) -> Vec<bool> {
         let jobs = names.iter().map(|name| (name, name));
-        let outcomes = self.work(jobs, Pace::Patient(end), |name, section| {
+        let tasks = self.work(jobs, Pace::Patient(end), Instant::now(), |name, section| {
             Task::mend(name, &section.keeping, &self.clock)
         });
-        outcomes.into_iter().map(|outcome| outcome == Outcome::Done).collect()
+        tasks.into_iter().map(|task| task.into_outcome() == Outcome::Done).collect()
     }
 
     fn work<'s, J>(
         &'s self,
         jobs: impl Iterator<Item = (&'s Name, J)>,
         pace: Pace,
+        start: Instant,
         mut task: impl FnMut(J, &'s Section) -> Task<'s>,
-    ) -> Vec<Outcome> {
+    ) -> Vec<Task<'s>> {
         let mut jobs: Vec<Job<'_>> = jobs
             .map(|(name, job)| {
                 let (section, [first, second]) = self.place(name);
@@ -323,10 +319,10 @@ impl Store {
                 Job { task: task(job, section), servers, limit: section.deadline }
             })
             .collect();
-        if rounds::run(&mut jobs, pace, &self.clock) {
+        if rounds::run(&mut jobs, pace, start, &self.clock) {
             (self.wake)();
         }
-        jobs.into_iter().map(|job| job.task.into_outcome()).collect()
+        jobs.into_iter().map(|job| job.task).collect()
     }
 
     /// Whether `server` has a copy of `name`, of two.

@@ -52,6 +52,8 @@ rules! {
     epoch;
     /// Who adds or counts writes both copies at once.
     turns;
+    /// What follows from what was there is as new as what asks for nothing.
+    ranks;
     /// The first copy that has anything counts, not the newest.
     newest;
     /// A cache server that missed a write is not healed.

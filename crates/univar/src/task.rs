@@ -12,13 +12,12 @@
 //!   writing it twice may undo what another was told is done.) A single copy is written blindly.
 //! - **All others** look first, and then write what they decided, guarded by what they saw, to one
 //!   copy after the other, always in the ring's order: so of two that race the first copy knows
-//!   one winner. (It is the first one that both can reach; see `docs/consistency.md`, "Counters and
-//!   locks".)
+//!   one winner. What they write gives way to what was written meanwhile ([`Rank`]).
 
 use std::time::Duration;
 
 use crate::batch::{Answer, Command, Guard, Reply, Verb};
-use crate::clock::Clock;
+use crate::clock::{Clock, Rank};
 use crate::count::Entry;
 use crate::envelope::{Kind, Record, Refusal, TRAIL, Version, seal};
 use crate::{Invalid, Name, Op, Outcome, Secret, VALUE_MAX_BYTES, switch_off};
@@ -35,9 +34,6 @@ pub(crate) const COPIES_MAX: usize = 2;
 /// How often an operation looks anew because somebody wrote between looking and writing.
 /// The deadline ends it long before, unless the cache servers are very quick.
 const ROUNDS_MAX: u8 = 64;
-
-/// How long a delete is remembered: longer than the longest partition that is promised for.
-pub(crate) const TOMBSTONE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How a section keeps its records.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -78,6 +74,8 @@ pub(crate) struct Task<'a> {
     /// A copy takes no value of this size, and has thrown the old one away: the other one shall
     /// have neither.
     too_large: bool,
+    /// Which copies fell silent when they should have been made like the newest.
+    unmended: [bool; COPIES_MAX],
     /// Which copies held a record that was refused: forged, or without the proof.
     refused: [bool; COPIES_MAX],
 }
@@ -136,6 +134,8 @@ struct Counted {
     entry: Entry,
     /// In the counter that began so.
     from: Version,
+    /// Which copies it had seen, a bit each.
+    view: u64,
     /// The number that it made, once it stands at one copy.
     number: Option<i64>,
 }
@@ -156,6 +156,7 @@ impl<'a> Task<'a> {
             answer: None,
             only_mends: false,
             too_large: false,
+            unmended: [false; COPIES_MAX],
             refused: [false; COPIES_MAX],
         };
         task.stage = match op.value() {
@@ -200,15 +201,34 @@ impl<'a> Task<'a> {
         matches!(self.stage, Stage::Over(_))
     }
 
-    /// Whether the caller was or will be told that a write is done, which copy `at` has not.
+    /// Whether the caller was or will be told what the copy `at` has not: a write that is done, or a
+    /// value that this read should have passed on.
     pub(crate) fn owes(&self, at: usize) -> bool {
-        let Copy { silent, .. } = &self.copies[at];
-        *silent && !self.is_read() && !matches!(self.stage, Stage::Over(Outcome::Unreachable))
+        let told = !self.only_mends && !matches!(self.stage, Stage::Over(Outcome::Unreachable));
+        told && self.copies[at].silent && (!self.is_read() || self.unmended[at])
+    }
+
+    /// Whether nobody may count under its writer's name again: what it has counted may stand at one
+    /// copy, and whoever sees the other one must not take it for not counted.
+    pub(crate) fn spoils_its_writer(&self) -> bool {
+        let counted = matches!(self.stage, Stage::Over(Outcome::Number(_)));
+        !counted || self.counted.is_some_and(|counted| counted.view != self.view())
+    }
+
+    /// The copies that are not silent, a bit each.
+    fn view(&self) -> u64 {
+        let copies = self.copies[..self.keeping.copies].iter().enumerate();
+        copies.filter(|(_, copy)| !copy.silent).map(|(at, _)| 1 << at).sum()
     }
 
     /// Whether the copy `at` held a record that does not carry the proof that our secret asks for.
     pub(crate) fn refused(&self, at: usize) -> bool {
         self.refused[at]
+    }
+
+    /// Whether it counts under a writer's name.
+    pub(crate) fn counts(&self) -> bool {
+        self.writer.is_some()
     }
 
     pub(crate) fn is_read(&self) -> bool {
@@ -232,10 +252,7 @@ impl<'a> Task<'a> {
     /// leave time for that.
     pub(crate) fn leaves_time(&self, at: usize) -> bool {
         match &self.stage {
-            Stage::InTurn { at: turn, guards, .. } => {
-                let later = |at: usize| guards[at].is_some() && !self.copies[at].silent;
-                *turn == at && (0..self.keeping.copies).any(|other| other != at && later(other))
-            }
+            Stage::InTurn { at: turn, .. } => *turn == at,
             Stage::Mend { guards, .. } => guards[at].is_some(),
             Stage::Look | Stage::Blind { .. } | Stage::Everywhere { .. } | Stage::Over(_) => false,
         }
@@ -305,7 +322,7 @@ impl<'a> Task<'a> {
             Stage::Look => self.decide(clock),
             Stage::Blind { .. } => Stage::Over(self.after_blind()),
             Stage::Everywhere { write, answer, .. } => self.after_everywhere(&write, answer),
-            Stage::Mend { answer, .. } => self.after_mend(answer),
+            Stage::Mend { guards, answer, .. } => self.after_mend(&guards, answer),
             Stage::InTurn { at, write, guards, answer } => {
                 self.after_turn(at, write, guards, answer)
             }
@@ -373,7 +390,7 @@ impl<'a> Task<'a> {
         payload: &[u8],
         ttl: Option<Duration>,
     ) -> Write {
-        let version = clock.after(seen);
+        let version = clock.after(seen, self.rank());
         // A single copy can miss nothing, and needs no trail.
         let trail = if self.keeping.copies > 1 { TRAIL } else { Duration::ZERO };
         let kind = match (counts, ttl.filter(|_| trail > Duration::ZERO)) {
@@ -386,12 +403,22 @@ impl<'a> Task<'a> {
         Write { data: Some(self.seal(kind, version, payload)), ttl, version }
     }
 
+    /// What this task's writes stand on.
+    fn rank(&self) -> Rank {
+        match self.op {
+            Op::Set { .. } | Op::Take { .. } | Op::Delete { .. } => Rank::Free,
+            _ if switch_off::ranks() => Rank::Free,
+            _ if self.some_silent() => Rank::Partial,
+            _ => Rank::Derived,
+        }
+    }
+
     fn tombstone(&self, clock: &Clock, seen: Option<Version>) -> Write {
-        let version = clock.after(seen);
+        let version = clock.after(seen, self.rank());
         // A single copy can miss no delete.
         let keeps_one = self.keeping.copies > 1 && !switch_off::tombstones();
         let data = keeps_one.then(|| self.seal(Kind::Tombstone, version, b""));
-        Write { data, ttl: Some(TOMBSTONE_LIFE), version }
+        Write { data, ttl: Some(TRAIL), version }
     }
 
     fn seal(&self, kind: Kind, version: Version, value: &[u8]) -> Vec<u8> {
@@ -436,7 +463,10 @@ impl<'a> Task<'a> {
         self.again(Stage::Look)
     }
 
-    fn after_mend(&mut self, answer: Outcome) -> Stage {
+    fn after_mend(&mut self, guards: &[Option<Guard>; COPIES_MAX], answer: Outcome) -> Stage {
+        for (at, guard) in guards.iter().enumerate() {
+            self.unmended[at] |= guard.is_some() && self.copies[at].silent;
+        }
         let copies = &self.copies[..self.keeping.copies];
         if copies.iter().any(|copy| copy.written == Some(Reply::Conflict)) {
             // Somebody writes this name just now: what stands there then is for the next look.
@@ -474,15 +504,16 @@ impl<'a> Task<'a> {
                     counted.number.get_or_insert(*number);
                 }
             }
-            None => {}
+            None if self.mine == Some(write.version) => return Stage::Over(answer),
+            // It fell silent: what is written without it is written in its own right.
+            None => return self.again(Stage::Look),
         }
         guards[at] = None;
         let next =
             (0..self.keeping.copies).find(|&at| guards[at].is_some() && !self.copies[at].silent);
         match next {
             Some(at) => Stage::InTurn { at, write, guards, answer },
-            None if self.mine == Some(write.version) => Stage::Over(answer),
-            None => Stage::Over(Outcome::Unreachable),
+            None => Stage::Over(answer),
         }
     }
 

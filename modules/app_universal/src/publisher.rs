@@ -13,7 +13,7 @@ use std::{
 
 use asterisk::thread::Thread;
 use sri::Claim;
-use univar::{Event, EventKind, Name, Op, Outcome, epoch::PROBE_INTERVAL};
+use univar::{Event, EventKind, Name, Op, Outcome, Store, epoch::PROBE_INTERVAL};
 
 use crate::{
     drivers::{Drivers, SYNC_INTERVAL_MAX},
@@ -250,8 +250,23 @@ fn withdraw(shared: &Shared) {
         let next = shared.registrar().poll_timeout();
         let now = Instant::now();
         // Only what a cache server did not answer is still due, and it has a lease.
-        let Some(next) = next.filter(|next| *next < until && now < until) else { return };
+        let Some(next) = next.filter(|next| *next < until && now < until) else { break };
         std::thread::sleep(next.saturating_duration_since(now));
+    }
+    settle(&shared.current().store);
+}
+
+/// What a cache server has missed nobody knows when this node is gone: it is told with a new epoch,
+/// if it answers.
+fn settle(store: &Store) {
+    if store.servers().iter().any(|server| server.owed) {
+        let _events = store.maintain();
+    }
+    for server in store.servers().into_iter().filter(|server| server.owed) {
+        asterisk::warning!(
+            "cache server {} has missed what was written last, and does not answer; the other copy has it. Where no other server runs app_universal meanwhile, empty it (flush_all) when it is back",
+            server.name
+        );
     }
 }
 

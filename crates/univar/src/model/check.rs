@@ -111,7 +111,7 @@ fn keep_waits(history: &History, op: &Done) -> bool {
 fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
     let mut events: Vec<Event> = ops.iter().map(|op| event_of(history, op)).collect();
     for (at, op) in ops.iter().enumerate().filter(|(_, op)| removes(op)) {
-        let writes = |other: &&Done| other.what != What::Get && other.start != op.start;
+        let writes = |other: &&Done| !reads(other) && !std::ptr::eq(*other, *op);
         let overlaps = |other: &&Done| other.start <= op.end && op.start <= other.end;
         // It may have seen, and undone, half of what another was about to do.
         let may_be_either = is_hopeless(history, op)
@@ -132,7 +132,7 @@ fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
                 .any(|(from, to, _)| *from <= op.end && op.start <= *to + NOTICED_WITHIN)
         };
         let races = |other: &&Done| {
-            let counts = other.what == What::Increment && other.start != op.start;
+            let counts = other.what == What::Increment && !std::ptr::eq(*other, *op);
             counts
                 && other.start <= op.end
                 && op.start <= other.end
@@ -147,6 +147,26 @@ fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
             act => act,
         };
     }
+    // Who adds and loses what he added to a delete at once is told that there is another's. And who
+    // could not reach a copy passes on what another was about to add in a version of his own, and that
+    // one does not know it again: of several that add at once just then, none may be told that he won.
+    for (at, op) in ops.iter().enumerate() {
+        let troubled = |(from, to, _): &(Us, Us, Fault)| {
+            [*from, *to].iter().any(|edge| *edge <= op.end && op.start <= *edge + NOTICED_WITHIN)
+        };
+        let is_troubled = history.faults.iter().any(troubled);
+        let rival = |other: &&&Done| {
+            let adds = matches!(other.what, What::Add { .. }) && other.value != op.value;
+            let overlaps = other.start <= op.end && op.start <= other.end;
+            overlaps && (removes(other) || adds && is_troubled)
+        };
+        if let Act::Add(value, Answer::Left) = events[at].act
+            && ops.iter().any(|other| rival(&other))
+        {
+            events[at].act = Act::Add(value, Answer::Open);
+            events[at].is_open = true;
+        }
+    }
     // Of writes that overlap either may stand in the end, and one be seen before and after the
     // other: for each copy has an order of its own.
     let mut written: Vec<(usize, &Done)> = ops.iter().copied().enumerate().collect();
@@ -160,10 +180,10 @@ fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
         };
         let overwrites = |other: &&&Done| {
             let writes = match act {
-                Act::Delete(_) => other.what != What::Get,
+                Act::Delete(_) => !reads(other),
                 _ => matches!(other.what, What::Set { .. } | What::Take { .. }) || removes(other),
             };
-            writes && other.start <= op.end && op.start <= other.end && other.start != op.start
+            writes && other.start <= op.end && op.start <= other.end && !std::ptr::eq(**other, *op)
         };
         let Some(end) = ops.iter().filter(overwrites).map(|other| other.end).max() else {
             continue;
@@ -180,13 +200,22 @@ fn events_of(history: &History, ops: &[&Done]) -> Vec<Event> {
         let Some(life) = life_of(op) else { continue };
         // Each fault by then may have cost a copying, be it over or not.
         let begun = |(from, _, _): &&(Us, Us, Fault)| *from < op.start + life;
-        let faults = history.faults.iter().filter(begun).count() as Us;
-        let start = (op.start + life).saturating_sub(S + COPYING_COSTS * faults).max(op.start);
+        let faults = history.faults.iter().filter(begun).count();
+        // So may whoever sees half of it, and passes it on.
+        let overlaps = |other: &&&Done| {
+            other.start <= op.end && op.start <= other.end && !std::ptr::eq(**other, op)
+        };
+        let copyings = (faults + ops.iter().filter(overlaps).count().min(1)) as Us;
+        let start = (op.start + life).saturating_sub(S + COPYING_COSTS * copyings).max(op.start);
         let end = events[at].end + life;
         let act = Act::End(at);
         events.push(Event { start, end, is_open: false, act, ghost: Ghost::None });
     }
     events
+}
+
+fn reads(op: &Done) -> bool {
+    matches!(op.what, What::Get | What::Life)
 }
 
 fn removes(op: &Done) -> bool {
@@ -213,6 +242,7 @@ fn event_of(history: &History, op: &Done) -> Event {
             Outcome::Value(value) => std::str::from_utf8(value).unwrap().parse().ok(),
             _ => None,
         }),
+        What::Life => Act::Life(matches!(op.outcome, Outcome::Life(_))),
         What::Set { .. } | What::Take { .. } => Act::Set(op.value),
         What::Delete => Act::Delete(answer),
         What::Touch { .. } => Act::Touch(answer),

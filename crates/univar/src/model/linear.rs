@@ -9,6 +9,8 @@ use super::Us;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Act {
     Read(Option<i64>),
+    /// Whether anything is there.
+    Life(bool),
     Set(i64),
     Delete(Answer),
     Touch(Answer),
@@ -28,7 +30,7 @@ impl Act {
     /// It changes nothing, whatever is there.
     fn only_looks(self) -> bool {
         match self {
-            Self::Read(_) => true,
+            Self::Read(_) | Self::Life(_) => true,
             Self::Delete(answer)
             | Self::Touch(answer)
             | Self::Add(_, answer)
@@ -164,6 +166,7 @@ fn apply(event: &Event, at: usize, state: State) -> Option<State> {
     let Some(value) = state.value else { return apply_to_nothing(event, at, state) };
     match event.act {
         Act::Read(read) => (read == Some(value)).then_some(state),
+        Act::Life(is_there) => is_there.then_some(state),
         Act::Set(value) => Some(with(value)),
         Act::Delete(answer) => (answer != Answer::Left).then_some(gone),
         Act::Touch(answer) => (answer != Answer::Left).then_some(with(value)),
@@ -198,8 +201,11 @@ fn apply_to_nothing(event: &Event, at: usize, state: State) -> Option<State> {
     match event.act {
         Act::Read(Some(read)) if matches!(state.ghost, Ghost::Of(of, _) if of != read) => None,
         Act::Read(read) => (read.is_none() || haunted).then_some(state),
+        Act::Life(is_there) => (!is_there || haunted).then_some(state),
         Act::Set(value) => Some(with(value)),
-        Act::Delete(answer) => (answer != Answer::Done || haunted).then_some(gone),
+        // It found nothing, and left what another copy may still have for a moment.
+        Act::Delete(Answer::Left | Answer::Open) => Some(state),
+        Act::Delete(Answer::Done) => haunted.then_some(gone),
         Act::Touch(answer) => (answer != Answer::Done || haunted).then_some(state),
         Act::Add(value, Answer::Done | Answer::Open) => Some(with(value)),
         Act::Add(_, Answer::Left) => haunted.then_some(state),

@@ -11,6 +11,7 @@ use super::wire::{Connection, User};
 use super::world::{Event, World};
 use super::{DEADLINE, MS, Off, S, Us};
 use crate::batch::{Answer, Batch};
+use crate::count::VIEW_BITS;
 use crate::epoch::EpochId;
 use crate::server::Trouble;
 use crate::talk::Talk;
@@ -62,6 +63,7 @@ impl World {
         let ttl = |ttl_s: Option<u64>| ttl_s.map(Duration::from_secs);
         let op = match what {
             What::Get => Op::Get { name: name_text },
+            What::Life => Op::Life { name: name_text },
             What::Set { ttl_s } => Op::Set { name: name_text, value: text, ttl: ttl(ttl_s) },
             What::Delete => Op::Delete { name: name_text },
             What::Touch { ttl_s } => Op::Touch { name: name_text, ttl: ttl(ttl_s) },
@@ -77,7 +79,7 @@ impl World {
         let task = Task::new(op, &fixed().keepings[node], &self.nodes[node].clock);
         // Each call is a writer of its own.
         let task = match what {
-            What::Increment => task.counting_as(value as u64),
+            What::Increment => task.counting_as((value as u64) << VIEW_BITS),
             _ => task,
         };
         self.start(task, node, start + DEADLINE, Purpose::Op(done));
@@ -290,7 +292,13 @@ fn hear(
 ) -> (Vec<Answer>, Option<crate::epoch::Marker>) {
     let mut batch = batch_of(task, at, known);
     batch.ask(&mut Vec::new());
-    batch.hear(heard, std::time::Instant::now()).unwrap();
+    let took = batch.hear(heard, std::time::Instant::now());
+    assert!(
+        took.is_ok(),
+        "{took:?}: {:?} is answered {:?}",
+        task,
+        heard.escape_ascii().to_string()
+    );
     let marker = batch.marker();
     (batch.into_answers(), marker)
 }

@@ -37,7 +37,7 @@ impl Step {
             what @ (What::Take { .. } | What::Keep { .. } | What::Withdraw { .. }) => {
                 *what = What::Get;
             }
-            What::Get | What::Delete | What::Increment => {}
+            What::Get | What::Life | What::Delete | What::Increment => {}
         }
     }
 }
@@ -57,6 +57,7 @@ pub(crate) enum Anchor {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum What {
     Get,
+    Life,
     Set { ttl_s: Option<u64> },
     Delete,
     Touch { ttl_s: Option<u64> },
@@ -128,6 +129,9 @@ pub(crate) fn scripts() -> impl Strategy<Value = Script> {
         1 => half_writes(),
         1 => overtaken_clocks(),
         1 => contended_locks(),
+        1 => locks_in_trouble(),
+        1 => moving_records(),
+        1 => counters_apart(),
         1 => copied_lives(),
     ]
 }
@@ -218,6 +222,79 @@ fn contended_locks() -> impl Strategy<Value = Script> {
         let back = (0..10)
             .map(|round| step_at(Anchor::Healed(0), round * 20 * MS + 15 * MS, 0, 2, What::Delete));
         let steps = steps.chain(back).collect();
+        Script { seed, servers: 2, listing_takes: 0, faults: vec![fault], steps }
+    })
+}
+
+/// Many want a lock while one of them cannot reach the first copy, or has just noticed so.
+fn locks_in_trouble() -> impl Strategy<Value = Script> {
+    let near = prop::collection::vec(0..4 * MS, 12);
+    let kind = prop_oneof![Just(FaultKind::Cut), Just(FaultKind::MuteToOne), Just(FaultKind::Hung)];
+    (any::<u64>(), near, kind, 0..3 * MS, 0..2_usize).prop_map(
+        |(seed, near, kind, jitter, server)| {
+            let fault = Fault { after: 2 * S, lasts: 40 * MS + jitter, kind, node: 1, server };
+            let add = What::Add { ttl_s: None };
+            let steps = near.iter().enumerate().flat_map(|(at, &near)| {
+                let (round, turn) = (at as Us / 3, at % 3);
+                let after = 15 * MS + round * 15 * MS;
+                [
+                    step_at(Anchor::Begins(0), after + near, turn, 2, add),
+                    step_at(Anchor::Begins(0), after + near + MS, (turn + 1) % 3, 2, What::Get),
+                ]
+            });
+            let steps = steps.collect();
+            Script { seed, servers: 2, listing_takes: 0, faults: vec![fault], steps }
+        },
+    )
+}
+
+/// A phone goes from one node to another, and the one that it left, whose clock is ahead, says so.
+fn moving_records() -> impl Strategy<Value = Script> {
+    let near = prop::collection::vec((0..400_u64, 0..400_u64, 0..800_u64), 10);
+    (any::<u64>(), near, prop::sample::select(vec![1000_i64, 3_600_000])).prop_map(
+        |(seed, near, by_ms)| {
+            let kind = FaultKind::Clock { by_ms };
+            let fault = Fault { after: 2 * S, lasts: 2 * S, kind, node: 1, server: 0 };
+            let steps = near.into_iter().enumerate().flat_map(|(round, (leaves, comes, reads))| {
+                let at = round as Us * 60 * MS;
+                let step =
+                    |after, node, what| step_at(Anchor::Begins(0), at + after, node, 4, what);
+                [
+                    step(0, 1, What::Take { who: 1 }),
+                    step(30 * MS + leaves, 1, What::Withdraw { who: 1 }),
+                    step(30 * MS + comes, 0, What::Take { who: 0 }),
+                    step(30 * MS + reads, 2, What::Get),
+                    step(50 * MS, 2, What::Get),
+                ]
+            });
+            let steps = steps.collect();
+            Script { seed, servers: 2, listing_takes: 0, faults: vec![fault], steps }
+        },
+    )
+}
+
+/// A counter is counted on both sides of a cut, and looked at in every way when that has ended.
+fn counters_apart() -> impl Strategy<Value = Script> {
+    let counts = prop::collection::vec((0..NODES, 0..2 * S), 6..12);
+    let looks = prop::collection::vec((0..NODES, 0..4_u8, 0..900 * MS), 1..6);
+    (any::<u64>(), counts, looks, 0..2_usize).prop_map(|(seed, counts, looks, server)| {
+        let kind = FaultKind::Cut;
+        let fault = Fault { after: 2 * S, lasts: 3 * S, kind, node: 1, server };
+        let first = step_at(Anchor::Healed(0), 0, 0, 3, What::Increment);
+        let counts = counts
+            .into_iter()
+            .map(|(node, after)| step_at(Anchor::Begins(0), after, node, 3, What::Increment));
+        let looks = looks.into_iter().map(|(node, pick, after)| {
+            let what = match pick {
+                0 => What::Get,
+                1 => What::Add { ttl_s: None },
+                2 => What::Touch { ttl_s: None },
+                _ => What::Life,
+            };
+            step_at(Anchor::Ends(0), after, node, 3, what)
+        });
+        let last = step_at(Anchor::Ends(0), 4 * S, 2, 3, What::Get);
+        let steps = [first, last].into_iter().chain(counts).chain(looks).collect();
         Script { seed, servers: 2, listing_takes: 0, faults: vec![fault], steps }
     })
 }

@@ -19,6 +19,8 @@ pub(crate) struct Lane {
     replies: usize,
     /// The life of the cache server that it is connected to, once that is known.
     life: Option<u32>,
+    /// Until when the cache server is busy with what was said before on this connection.
+    busy_until: Us,
     may_be_stale: bool,
     pub(crate) attempt: u32,
     pub(crate) is_open: bool,
@@ -73,6 +75,7 @@ impl World {
             heard: Vec::new(),
             replies: 0,
             life,
+            busy_until: 0,
             may_be_stale,
             attempt: 0,
             is_open: true,
@@ -114,14 +117,23 @@ impl World {
         if self.suffers(node, server, &[FaultKind::Hung]) {
             return self.hosts[server].stuck.push(message);
         }
-        match self.slowness(server) {
-            Some((by, to)) => {
-                // What waits when it becomes quick again is done then.
-                let at = (self.now + by).min(to.max(self.now) + lane as Us % (5 * MS));
-                self.at(at, Event::Execute(message));
-            }
-            None => self.execute(message),
+        let at = match self.slowness(server) {
+            // What waits when it becomes quick again is done then.
+            Some((by, to)) => (self.now + by).min(to.max(self.now) + lane as Us % (5 * MS)),
+            None => self.now,
+        };
+        match at.max(self.lanes[lane].busy_until) {
+            at if at > self.now => self.execute_later(message, at),
+            _ => self.execute(message),
         }
+    }
+
+    /// All on one connection: what is said first is done first.
+    pub(crate) fn execute_later(&mut self, message: Message, at: Us) {
+        let lane = &mut self.lanes[message.lane];
+        lane.busy_until = at.max(lane.busy_until + 1);
+        let at = lane.busy_until;
+        self.at(at, Event::Execute(message));
     }
 
     /// The cache server does it, whether anybody still waits or not.

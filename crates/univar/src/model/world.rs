@@ -273,10 +273,8 @@ impl World {
         let mut from = BTreeMap::new();
         for message in std::mem::take(&mut self.hosts[server].stuck) {
             let wait = self.random(3 * MS);
-            let at = from.entry(message.lane).or_insert(self.now + wait);
-            *at += 1;
-            let at = *at;
-            self.at(at, Event::Execute(message));
+            let at = *from.entry(message.lane).or_insert(self.now + wait);
+            self.execute_later(message, at);
         }
     }
 

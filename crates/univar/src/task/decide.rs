@@ -44,14 +44,10 @@ impl<'a> Task<'a> {
         if self.newest_seen().is_some_and(|newest| self.is_ours(newest, &self.tried)) {
             return self.leave(clock, answer);
         }
-        // Ours stands at one copy, and something newer at the other, which nobody has read yet, for
-        // it would have been passed on. It may have been made from what was there before ours.
-        let stands = self.seen().any(|(_, seen)| self.is_ours(seen, &self.tried));
-        // Ours stood at one copy. Either it was written over there, by somebody who saw it; or
-        // that copy is silent now, and what the other has is newer, so that ours came before.
-        let is_overtaken =
-            self.mine.is_some_and(|mine| !self.some_silent() || self.newest_version() > Some(mine));
-        if is_overtaken && !stands {
+        // Ours stood at one copy, and was overtaken: what is newer was not made from what was there
+        // before ours, or its version would be older.
+        let overtaken = |mine| !self.some_silent() || self.newest_version() > Some(mine);
+        if self.mine.is_some_and(overtaken) {
             return self.leave(clock, answer);
         }
         let write = self.new_write(clock);
@@ -80,7 +76,13 @@ impl<'a> Task<'a> {
     fn decide_read(&mut self, clock: &Clock) -> Stage {
         let Some(at) = self.newest() else { return Stage::Over(self.nothing()) };
         if let Some(count) = self.counted_apart() {
-            return self.put_together(clock, at, &count);
+            let answer = match self.op {
+                Op::Life { .. } => Outcome::Life(self.newest_seen().and_then(Seen::left)),
+                _ => count.number().map_or(Outcome::Invalid(Invalid::NotANumber), |number| {
+                    Outcome::Value(number.to_string().into_bytes())
+                }),
+            };
+            return self.put_together(clock, &count, answer);
         }
         if !self.keeping.has_envelopes() || switch_off::repair() {
             return Stage::Over(self.take_answer(at));
@@ -195,19 +197,6 @@ impl<'a> Task<'a> {
     }
 
     fn decide_add(&mut self, clock: &Clock, value: &[u8], ttl: Option<Duration>) -> Stage {
-        if self.mine.is_some() {
-            // One copy has ours. What stands at the other was added by somebody who could not
-            // reach the first, and has been told so: it is theirs.
-            let theirs = self
-                .seen()
-                .find(|(_, seen)| seen.value().is_some() && !self.is_ours(seen, &self.tried));
-            if let Some((_, theirs)) = theirs {
-                return self
-                    .write_in_turn(self.anew(clock, theirs, theirs.left()), Outcome::Exists);
-            }
-            let write = self.value(clock, self.newest_version(), value, ttl);
-            return self.write_in_turn(write, Outcome::Done);
-        }
         match self.newest_seen() {
             Some(newest) if self.is_ours(newest, &self.tried) => self.leave(clock, Outcome::Done),
             Some(newest) if newest.value().is_some() => self.leave(clock, Outcome::Exists),
@@ -237,6 +226,9 @@ impl<'a> Task<'a> {
     /// that this does not count when it is there again, what is left gets a newer version.
     fn leave(&self, clock: &Clock, answer: Outcome) -> Stage {
         let Some(newest) = self.newest_seen() else { return Stage::Over(answer) };
+        if let Some(count) = self.counted_apart() {
+            return self.put_together(clock, &count, answer);
+        }
         let tried = self.tried.iter().max().copied();
         if self.some_silent() && newest.version() < tried && !self.is_ours(newest, &self.tried) {
             let write = match newest.value() {
@@ -252,14 +244,13 @@ impl<'a> Task<'a> {
         }
     }
 
-    /// What was seen, in a newer version with another life.
+    /// What was seen, in a newer version than all that there is or was tried, with another life.
     fn anew(&self, clock: &Clock, seen: &Seen, ttl: Option<Duration>) -> Write {
-        let counts = matches!(&seen.found, Found::Record(record) if record.kind.counts());
-        let payload = seen.value().unwrap_or_default();
-        if counts {
-            return self.payload(clock, self.newest_version(), true, payload, ttl);
+        let version = self.newest_version().max(self.tried.iter().max().copied());
+        match self.counted_together() {
+            Some(count) => self.payload(clock, version, true, &count.write(), ttl),
+            None => self.value(clock, version, seen.value().unwrap_or_default(), ttl),
         }
-        self.value(clock, self.newest_version(), payload, ttl)
     }
 
     /// Writes to every copy that answered, one after the other, if it is still as it was seen.
@@ -337,19 +328,6 @@ impl<'a> Task<'a> {
             .filter_map(|(at, copy)| Some((at, copy.seen.as_ref()?)))
     }
 }
-
-impl Seen {
-    /// Whether two copies of one record end together, but for the second that each copying costs.
-    fn ends_with(&self, other: &Self) -> bool {
-        match (self.left_s, other.left_s) {
-            (Some(one), Some(other)) => one.abs_diff(other) <= SAME_LIFE_S,
-            (one, other) => one == other,
-        }
-    }
-}
-
-/// Copies of one record may end so far apart.
-const SAME_LIFE_S: u64 = 5;
 
 /// What a read of a counter is answered.
 fn number_of(counter: &[u8]) -> Outcome {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Counted, Found, Seen, Stage, Task};
 use crate::clock::Clock;
 use crate::count::Count;
-use crate::{Invalid, Outcome};
+use crate::{Invalid, Outcome, VALUE_MAX_BYTES};
 
 impl Task<'_> {
     pub(super) fn decide_increment(
@@ -62,8 +62,11 @@ impl Task<'_> {
             count = Count::new(number, self.newest_version());
         }
         let counted = self.counted.filter(|counted| counted.from == count.from);
-        let next =
-            || Some(Counted { entry: count.next(writer, by)?, from: count.from, number: None });
+        let view = self.view();
+        let next = || {
+            let entry = count.next(writer | view, by)?;
+            Some(Counted { entry, from: count.from, view, number: None })
+        };
         let Some(counted) = counted.or_else(next) else {
             return Stage::Over(Outcome::Invalid(Invalid::NotANumber));
         };
@@ -72,6 +75,10 @@ impl Task<'_> {
         let Some(number) = count.number() else {
             return Stage::Over(Outcome::Invalid(Invalid::NotANumber));
         };
+        let len = count.write().len();
+        if len > VALUE_MAX_BYTES {
+            return Stage::Over(Outcome::Invalid(Invalid::TooLong { len }));
+        }
         let answer = Outcome::Number(counted.number.unwrap_or(number));
         let differs = |seen: &Seen| seen.counter().as_ref() != Some(&count);
         if !self.seen().any(|(_, seen)| differs(seen)) {
@@ -83,7 +90,7 @@ impl Task<'_> {
     }
 
     /// The newest counter with all that other copies of it have; `None` if the newest is none.
-    fn counted_together(&self) -> Option<Count> {
+    pub(super) fn counted_together(&self) -> Option<Count> {
         let mut together = self.newest_seen()?.counter()?;
         for (_, seen) in self.seen() {
             if let Some(count) = seen.counter() {
@@ -101,15 +108,10 @@ impl Task<'_> {
     }
 
     /// Writes to all copies what they have counted together.
-    pub(super) fn put_together(&mut self, clock: &Clock, newest: usize, count: &Count) -> Stage {
-        let life = self.copies[newest].seen.as_ref().and_then(Seen::left);
+    pub(super) fn put_together(&self, clock: &Clock, count: &Count, answer: Outcome) -> Stage {
+        let life = self.newest_seen().and_then(Seen::left);
         let write = self.payload(clock, self.newest_version(), true, &count.write(), life);
-        let guards = self.guards(|_| true);
-        let answer = match count.number() {
-            Some(number) => Outcome::Value(number.to_string().into_bytes()),
-            None => Outcome::Invalid(Invalid::NotANumber),
-        };
-        Stage::Mend { write, guards, answer }
+        Stage::Mend { write, guards: self.guards(|_| true), answer }
     }
 }
 

@@ -5,6 +5,12 @@ use std::time::Duration;
 use crate::batch::Guard;
 use crate::envelope::{Kind, Record, TRAIL, Version};
 
+/// Copies of one record may end so far apart.
+const SAME_LIFE_S: u64 = 5;
+
+/// Four weeks: memcached takes more than thirty days for a date.
+const LONG_LIFE_S: u64 = 28 * 24 * 60 * 60;
+
 /// A copy that was looked at.
 #[derive(Debug)]
 pub(super) struct Seen {
@@ -60,6 +66,16 @@ impl Seen {
     /// by a server that carried out late what it had accepted.
     pub(super) fn ends_before(&self, other: &Self) -> bool {
         self.left_s.unwrap_or(u64::MAX) < other.left_s.unwrap_or(u64::MAX)
+    }
+
+    /// Whether two copies of one record end together, but for the second that each copying costs.
+    pub(super) fn ends_with(&self, other: &Self) -> bool {
+        match (self.left_s, other.left_s) {
+            // Long ones are sent as dates of the writer's clock, which is not the server's.
+            (Some(LONG_LIFE_S..), Some(LONG_LIFE_S..)) => true,
+            (Some(one), Some(other)) => one.abs_diff(other) <= SAME_LIFE_S,
+            (one, other) => one == other,
+        }
     }
 
     /// What a guarded write to this copy must find there still.
