@@ -11,8 +11,7 @@ import asyncio
 import sys
 import time
 
-# How it knows; a client that reads another stream is fed from behind it.
-GREETING_END = b"\r\n"
+LINE_END = b"\r\n"
 
 
 class Panoramisk:
@@ -39,11 +38,39 @@ class Panoramisk:
         message.get("Uniqueid")
 
 
+class Pyfreepbx:
+    """pyfreepbx reads from a socket by itself, no more at once than it asks for, one message when it is asked."""
+
+    def __init__(self, stream, piece_bytes):
+        self.stream = after_greeting(stream)
+        self.piece_bytes = piece_bytes
+
+    def run(self):
+        from pyfreepbx.clients.ami import AMIClient
+        from pyfreepbx.exceptions import AMIConnectionError
+
+        events = self.at = 0
+        client = AMIClient.__new__(AMIClient)
+        client._sock, client._buffer = self, ""
+        try:
+            while True:
+                fields = client._read_response()
+                events += fields.get("Event") is not None
+                fields.get("Uniqueid")
+        except AMIConnectionError:
+            return events
+
+    def recv(self, most):
+        piece = self.stream[self.at:self.at + min(most, self.piece_bytes)]
+        self.at += len(piece)
+        return piece
+
+
 class Basicami:
     """basicami reads from a stream by itself, no more at once than it asks for, and fills a queue."""
 
     def __init__(self, stream, piece_bytes):
-        self.stream = stream[stream.index(GREETING_END) + len(GREETING_END):]
+        self.stream = after_greeting(stream)
         self.piece_bytes = piece_bytes
 
     def run(self):
@@ -67,6 +94,11 @@ class Basicami:
         fields.get("Uniqueid")
 
 
+def after_greeting(stream):
+    """For clients that take the greeting elsewhere."""
+    return stream[stream.index(LINE_END) + len(LINE_END):]
+
+
 def pieces(stream, piece_bytes):
     return [stream[at:at + piece_bytes] for at in range(0, len(stream), piece_bytes)]
 
@@ -75,7 +107,8 @@ def main():
     client, path, piece_bytes = sys.argv[1:]
     with open(path, "rb") as file:
         stream = file.read()
-    client = {"panoramisk": Panoramisk, "basicami": Basicami}[client](stream, int(piece_bytes))
+    clients = {"basicami": Basicami, "panoramisk": Panoramisk, "pyfreepbx": Pyfreepbx}
+    client = clients[client](stream, int(piece_bytes))
     for _ in sys.stdin:
         start = time.perf_counter_ns()
         events = client.run()

@@ -56,9 +56,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let path = report.folder().join("stream");
     fs::write(&path, &stream)?;
-    for (name, client) in
-        [("ami_faster_than_python", "basicami"), ("ami_faster_than_panoramisk", "panoramisk")]
-    {
+    for (name, client) in [
+        ("ami_faster_than_python", "pyfreepbx"),
+        ("ami_faster_than_basicami", "basicami"),
+        ("ami_faster_than_panoramisk", "panoramisk"),
+    ] {
         if options.wants(name) {
             let mut client = PythonClient::start(client, &path, PIECE_BYTES, options.client)?;
             // It compiles and fills its caches before it counts.

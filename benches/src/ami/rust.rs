@@ -1,4 +1,4 @@
-//! Both Rust sides: ours, and asterisk-rs-ami, whose codec is public and the fastest that was found.
+//! Both Rust sides: ours, and asterisk-rs-ami, whose codec is public.
 
 use std::hint::black_box;
 

@@ -26,8 +26,8 @@ pub enum Frame<'a> {
 ///
 /// Feed it, then [`poll`](Self::poll) until it says `None`. Blank lines between messages are
 /// skipped: some actions print two. A line may end with LF alone, and headers may lack the blank
-/// after the colon. A value with a line end in it (a variable's, which Asterisk before 13 did not
-/// escape) cannot be told from another header.
+/// after the colon. A value with a line end in it cannot be told from another header: Asterisk
+/// escapes most, but not those of `ChanVariable(...)` in its older events.
 ///
 /// # Examples
 ///
