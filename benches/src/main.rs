@@ -4,6 +4,7 @@
 //! what is printed and kept in [`report`], who runs on which core in [`cpu`],
 //! and how a line of dialplan is timed in [`dialplan`].
 
+mod ami;
 mod cache;
 mod child;
 mod cluster;
@@ -58,6 +59,11 @@ struct Bench {
 }
 
 const BENCHES: &[Bench] = &[
+    Bench {
+        name: "ami",
+        about: "bytes of the manager interface to messages, beside the clients of Rust and Python",
+        run: ami::run,
+    },
     Bench {
         name: "univar",
         about: "one GetUniVar: system calls, and time beside raw C, func_odbc, CURL() and FastAGI",

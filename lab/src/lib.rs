@@ -46,7 +46,7 @@ pub use iax_phone::IaxPhone;
 pub use lab::{Lab, LabBuilder};
 pub use memcached::{Cache, CacheOptions, MEMCACHED_PORT};
 pub use phone::{Phone, PhoneBuilder};
-pub use place::{DEMO_NUMBER, Place};
+pub use place::{DEMO_NUMBER, Place, cache_folder};
 pub use proxy::{Line, Proxy};
 pub use server::{AMI_PORT, Asterisk, IAX_PORT, SIP_PORT};
 pub use sipp::RegisterMany;

@@ -195,7 +195,8 @@ impl Drop for Place {
 }
 
 /// The cache folder of lab/setup; lab/env.sh has the same rule.
-fn cache_folder() -> PathBuf {
+#[must_use]
+pub fn cache_folder() -> PathBuf {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("TANDEM_CACHE").unwrap_or_else(|| {
         set("XDG_CACHE_HOME")
