@@ -130,6 +130,7 @@ fn probe(store: &Store, bell: &Bell) {
 }
 
 fn heal(store: &Store, bell: &Bell) {
+    univar::step_back();
     loop {
         let pause = |time| bell.pause(Instant::now() + time);
         for event in store.heal(&pause).into_iter().chain(store.evictions()) {

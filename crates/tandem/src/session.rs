@@ -278,6 +278,7 @@ impl Tender {
         let store = Arc::clone(&session.store);
         let pause = move |time| stopped.recv_timeout(time) != Err(RecvTimeoutError::Timeout);
         let thread = std::thread::spawn(move || {
+            univar::step_back();
             loop {
                 // What happened shows in the servers' states.
                 let _events = store.heal(&pause);

@@ -273,28 +273,60 @@ fn counting_goes_on_when_a_server_dies_and_knows_its_limits() {
 }
 
 #[test]
+fn a_counter_stays_small_while_a_server_is_away() {
+    let (mut servers, [a, b]) = cluster(["A", "B"]);
+    assert_eq!(count(&a, "n", 1), Outcome::Number(1));
+    servers[0].kill();
+    until("its death is noticed", || {
+        let _ = a.store.maintain();
+        a.state(0) == ServerState::Down
+    });
+    for n in 1..=300 {
+        assert_eq!(count(&a, "n", 1), Outcome::Number(1 + n));
+    }
+    let raw = servers[1].value("n").expect("a copy");
+    assert!(raw.len() < 200, "an entry for each call: {} bytes", raw.len());
+    servers[0].restart();
+    b.heal();
+    servers[1].kill();
+    until("its death is noticed", || b.get("n") != Outcome::Unreachable);
+    assert_eq!(b.get("n"), value(b"301"));
+}
+
+#[test]
 fn counts_that_were_made_apart_are_all_there_when_they_meet() {
-    let (servers, [a]) = cluster(["A"]);
-    assert_eq!(a.set("n", b"10"), Outcome::Done);
-    assert_eq!(count(&a, "n", 1), Outcome::Number(11));
-    // Two nodes, each of which reaches one server only: the other one is a port where nobody is.
-    let addresses = [servers[0].address(), servers[1].address()];
-    let apart = |at: usize| {
-        let mut lane = addresses.clone();
-        lane[1 - at] = "127.0.0.1:1".into();
-        // The ring goes by the texts; this one has to place nothing, for both are asked.
-        let node = Bench::with_copies(["B", "C"][at], &lane);
-        let _ = node.store.maintain();
-        node
-    };
-    let (b, c) = (apart(0), apart(1));
-    assert_eq!(count(&b, "n", 5), Outcome::Number(16));
-    assert_eq!(count(&c, "n", 7), Outcome::Number(18));
-    assert_eq!(count(&c, "n", -1), Outcome::Number(17));
-    assert_eq!(a.get("n"), value(b"22"));
-    assert_eq!(count(&a, "n", 1), Outcome::Number(23));
-    let copies = servers.each_ref().map(|server| server.value("n").expect("a copy"));
-    assert_eq!(copies[0], copies[1]);
+    // Whatever is done to the counter first.
+    type Look = fn(&Bench) -> Outcome;
+    let looks: [(Look, Outcome); 5] = [
+        (|node| node.get("n"), value(b"22")),
+        (|node| count(node, "n", 0), Outcome::Number(22)),
+        (|node| add(node, "n", b"0"), Outcome::Exists),
+        (|node| node.run(Op::Life { name: &name("n") }), Outcome::Life(None)),
+        (|node| node.run(Op::Touch { name: &name("n"), ttl: None }), Outcome::Done),
+    ];
+    for (look, answer) in looks {
+        let (servers, [a]) = cluster(["A"]);
+        assert_eq!(a.set("n", b"10"), Outcome::Done);
+        assert_eq!(count(&a, "n", 1), Outcome::Number(11));
+        // Two nodes, each of which reaches one server only: the other one is a port where nobody is.
+        let addresses = [servers[0].address(), servers[1].address()];
+        let apart = |at: usize| {
+            let mut lane = addresses.clone();
+            lane[1 - at] = "127.0.0.1:1".into();
+            // The ring goes by the texts; this one has to place nothing, for both are asked.
+            let node = Bench::with_copies(["B", "C"][at], &lane);
+            let _ = node.store.maintain();
+            node
+        };
+        let (b, c) = (apart(0), apart(1));
+        assert_eq!(count(&b, "n", 5), Outcome::Number(16));
+        assert_eq!(count(&c, "n", 7), Outcome::Number(18));
+        assert_eq!(count(&c, "n", -1), Outcome::Number(17));
+        assert_eq!(look(&a), answer);
+        assert_eq!(count(&a, "n", 1), Outcome::Number(23));
+        let copies = servers.each_ref().map(|server| server.value("n").expect("a copy"));
+        assert_eq!(copies[0], copies[1]);
+    }
 }
 
 #[test]

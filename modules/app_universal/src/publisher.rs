@@ -90,6 +90,7 @@ impl Healer {
     pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
         let shared = Arc::clone(shared);
         let thread = Thread::spawn(c"universal-heal", move |stop| {
+            univar::step_back();
             loop {
                 let current = shared.current();
                 let store = &current.store;
