@@ -66,10 +66,12 @@ impl Peers {
             return;
         };
         let id = PeerId { driver: Driver::Pjsip, name };
+        let mut contacts = text_list(message.get("Contacts").unwrap_or_default());
+        contacts.retain(|uri| self.ended.may_be(&(id.name.clone(), uri.clone()), turn));
+        contacts.truncate(CONTACTS_MAX);
         let Some(peer) = self.enter(&id, trunk, turn) else { return };
         peer.listed = turn.list();
-        let contacts = text_list(message.get("Contacts").unwrap_or_default());
-        peer.addresses = contacts.into_iter().take(CONTACTS_MAX).collect();
+        peer.addresses = contacts;
         peer.statics.retain(|uri| peer.addresses.contains(uri));
         peer.endpoint_device = words::device(message.get("DeviceState").unwrap_or_default());
         self.show(&id, turn);
