@@ -56,7 +56,8 @@ pub(crate) fn view<'c>(
     channels: impl Iterator<Item = (&'c Order, &'c Channel)>,
     is_trunk: impl Fn(&PeerId) -> bool,
 ) -> Option<CallView> {
-    let channels: Vec<_> = channels.filter(|(_, channel)| has_an_end(&channel.name)).collect();
+    let channels: Vec<_> =
+        channels.filter(|(_, it)| has_an_end(&it.name) && !it.is_aside).collect();
     let mut legs: Vec<_> =
         channels.iter().map(|(id, channel)| leg(id, channel, &is_trunk)).collect();
     let (_, first) = channels.first()?;

@@ -1,8 +1,8 @@
 //! The channels of a server, and the calls that they make.
 //!
-//! Only `Newchannel` and a list make a channel: what comes after its `Hangup` (`manager_channels.c`
-//! tells variables and statistics from other topics) does not bring it back, and what comes before
-//! the first list is in that list. A call is all channels of one `Linkedid`.
+//! Only `Newchannel` and a list make a channel: an event that comes after its `Hangup` does not
+//! bring it back. What is told of an unknown channel while a list is under way is kept aside, for an
+//! item that was printed before it may follow. A call is all channels of one `Linkedid`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use ami_proto::Message;
 use crate::call::{self, Order};
 use crate::limits::CHANNELS_MAX;
 use crate::log::Key;
-use crate::text::{Text, key, number, text};
+use crate::text::{Text, caller_name, key, number, text};
 use crate::turn::{Ended, Mark, Turn};
 use crate::view::{CallView, PeerId, Time};
 
@@ -32,6 +32,8 @@ pub(crate) struct Channel {
     bridge_touched: Mark,
     pub(crate) on_hold: Option<bool>,
     listed: Option<Mark>,
+    /// No list has it yet, and no `Newchannel` was heard.
+    pub(crate) is_aside: bool,
 }
 
 #[derive(Debug, Default)]
@@ -117,7 +119,8 @@ impl Channels {
             return;
         }
         let what = |channels: &Self| {
-            channels.channels.get(&id).map(|it| (it.state, it.linkedid.clone(), it.bridge.clone()))
+            let channel = channels.channels.get(&id).filter(|it| !it.is_aside);
+            channel.map(|it| (it.state, it.linkedid.clone(), it.bridge.clone()))
         };
         let before = what(self);
         if !self.update(&id, message, true, turn) {
@@ -135,12 +138,13 @@ impl Channels {
     /// The list is whole.
     pub(crate) fn end(&mut self, turn: &mut Turn<'_>) {
         let lacking = self.channels.iter().filter(|(_, channel)| {
-            channel.listed != turn.list()
-                && turn.wins(channel.state_touched)
-                && turn.wins(channel.bridge_touched)
+            let is_untouched =
+                turn.wins(channel.state_touched) && turn.wins(channel.bridge_touched);
+            channel.is_aside || (channel.listed != turn.list() && is_untouched)
         });
-        for id in lacking.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            turn.compare(false);
+        let lacking = lacking.map(|(id, channel)| (id.clone(), channel.is_aside));
+        for (id, is_aside) in lacking.collect::<Vec<_>>() {
+            turn.compare(is_aside);
             self.remove(&id);
         }
     }
@@ -177,16 +181,24 @@ impl Channels {
         turn: &mut Turn<'_>,
     ) -> bool {
         let is_known = self.channels.contains_key(id);
-        if !is_known && (!may_be_new || !self.insert(id, message, turn)) {
+        let may_be_aside = turn.is_listing() && self.ended.may_be(id.as_str(), turn);
+        if !(is_known || may_be_new || may_be_aside) {
+            return false;
+        }
+        if !is_known && !self.insert(id, message, !may_be_new, turn) {
             return false;
         }
         let Some(channel) = self.channels.get_mut(id) else { return false };
+        if may_be_new && channel.is_aside {
+            channel.is_aside = false;
+            self.dirty.insert(channel.linkedid.clone());
+        }
         if turn.wins(channel.state_touched) {
             channel.name = text(message, "Channel").unwrap_or(channel.name.clone());
             let state = number(message, "ChannelState");
             channel.state = state.and_then(|state| state.try_into().ok()).unwrap_or(channel.state);
             channel.number = text(message, "CallerIDNum");
-            channel.caller_name = text(message, "CallerIDName");
+            channel.caller_name = caller_name(message, "CallerIDName");
             channel.exten = text(message, "Exten");
             turn.touch(&mut channel.state_touched);
             self.dirty.insert(channel.linkedid.clone());
@@ -197,7 +209,13 @@ impl Channels {
         true
     }
 
-    fn insert(&mut self, id: &Order, message: Message<'_>, turn: &mut Turn<'_>) -> bool {
+    fn insert(
+        &mut self,
+        id: &Order,
+        message: Message<'_>,
+        is_aside: bool,
+        turn: &mut Turn<'_>,
+    ) -> bool {
         let linkedid = key(message, "Linkedid");
         let (Some(name), Some(linkedid)) = (text(message, "Channel"), linkedid) else {
             turn.out.left_out += 1;
@@ -208,7 +226,10 @@ impl Channels {
             return false;
         }
         let mut touched = Mark::default();
-        turn.touch(&mut touched);
+        // Newchannel tells all: it is in no bridge.
+        if !is_aside {
+            turn.touch(&mut touched);
+        }
         self.join_call(&linkedid, id);
         let channel = Channel {
             name,
@@ -224,6 +245,7 @@ impl Channels {
             bridge_touched: touched,
             on_hold: None,
             listed: None,
+            is_aside,
         };
         self.channels.insert(id.clone(), channel);
         true

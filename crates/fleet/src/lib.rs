@@ -14,6 +14,27 @@
 //! - **Whoever follows can be away.** [`Fleet::changes_since`] tells each thing that changed since,
 //!   as it is now, or that there is a [`Gap`] and a [`Fleet::snapshot`] is due.
 //!
+//! ```
+//! use ami_proto::OwnedMessage;
+//! use fleet::{Answer, Config, Fleet, Freshness, Time};
+//!
+//! let now = Time { ms: 1_765_000_000_000 };
+//! let mut fleet = Fleet::new(now.ms);
+//! fleet.add("berlin", Config::default()).expect("it is the first");
+//! fleet.connected(now, "berlin", b"11.0.0");
+//! let request = fleet.poll_request(now, "berlin").expect("a login is followed by questions");
+//! assert_eq!(request.action, "ListCommands");
+//!
+//! let mut commands = OwnedMessage::default();
+//! commands.push("Response", "Success")?;
+//! commands.push("IAXpeerlist", "List IAX Peers. (Priv: system,reporting,all)")?;
+//! fleet.answer(now, "berlin", request.id, Answer::Done(commands.as_message()));
+//! let request = fleet.poll_request(now, "berlin").expect("what it has is asked");
+//! assert_eq!(request.action, "IAXpeerlist");
+//! assert_eq!(fleet.server("berlin").expect("it is there").info().parts.iax2, Freshness::Unknown);
+//! # Ok::<(), ami_proto::HeaderError>(())
+//! ```
+//!
 //! A user needs `read = system,call` for events and `write = system,call,reporting` for lists; what
 //! it may not ask is [`Freshness::NotOffered`]. For Asterisk 16 to 22: what a server has is asked
 //! (`ListCommands`), not derived from its version. Values are [`Text`]: lossy, bounded, unescaped.

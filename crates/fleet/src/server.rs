@@ -177,6 +177,8 @@ impl ServerView {
                 self.not_offered(now, &step);
                 continue;
             }
+            // A mark of its own, so that it is also the list's name.
+            self.mark.0 += 1;
             self.peers.request_begins();
             self.channels.request_begins();
             let part = step.part(&mut self.info.parts);

@@ -78,6 +78,34 @@ pub(crate) fn text(message: Message<'_>, name: &str) -> Option<Text> {
     (!value.is_empty() && value != b"<unknown>").then(|| Text::new(value))
 }
 
+/// A caller's name, which `manager_channels.c` prints with the escapes of C (`ast_escape_c`).
+pub(crate) fn caller_name(message: Message<'_>, name: &str) -> Option<Text> {
+    let value = message.get(name).filter(|value| *value != b"<unknown>")?;
+    let mut plain = Vec::with_capacity(value.len());
+    let mut bytes = value.iter().copied();
+    while let Some(byte) = bytes.next() {
+        plain.push(match byte {
+            b'\\' => bytes.next().map_or(byte, unescape),
+            _ => byte,
+        });
+    }
+    (!plain.is_empty()).then(|| Text::new(&plain))
+}
+
+fn unescape(letter: u8) -> u8 {
+    match letter {
+        b'a' => 0x07,
+        b'b' => 0x08,
+        b'f' => 0x0c,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'v' => 0x0b,
+        // A quotation mark, an apostrophe, a question mark or a backslash.
+        itself => itself,
+    }
+}
+
 /// A header that is to be a key: cut, it could be another's.
 pub(crate) fn key(message: Message<'_>, name: &str) -> Option<Text> {
     message.get(name).filter(|value| value.len() <= TEXT_MAX_BYTES)?;

@@ -79,6 +79,11 @@ impl Turn<'_> {
         matches!(self.source, Source::Event { .. })
     }
 
+    /// Whether it is an event, and a request is under way.
+    pub(crate) fn is_listing(&self) -> bool {
+        matches!(self.source, Source::Event { is_listing: true })
+    }
+
     /// The list that this is about; an event is about none.
     pub(crate) fn list(&self) -> Option<Mark> {
         match self.source {
@@ -128,7 +133,7 @@ impl<K: Eq + Hash> Ended<K> {
     where
         K: Borrow<Q>,
     {
-        self.0.get(key).is_none_or(|&ended| turn.wins(ended))
+        self.0.get(key).is_none_or(|&ended| !turn.is_event() && turn.wins(ended))
     }
 
     /// A request begins: none of this matters to it.

@@ -291,7 +291,7 @@ fn deeds() -> impl Strategy<Value = Vec<Do>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn any_interleaving_gives_the_state_that_events_alone_give(
