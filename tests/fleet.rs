@@ -11,7 +11,7 @@ use fleet::{
     Answer, CallState, Device, Direction, Driver, Fleet, Freshness, PeerId, PeerView, Registration,
     RequestId, ServerView, Time,
 };
-use tandem_lab::{AMI_SECRET, Asterisk, Lab};
+use tandem_lab::{AMI_SECRET, Asterisk, Lab, Phone};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Bound of anything here: all of it is loopback.
@@ -183,17 +183,7 @@ fn phones_calls_and_a_restart_are_shown_as_they_happen_and_as_they_are_listed() 
         })
         .start()?;
     let mut watch = watched(lab.a())?;
-    let info = watch.view().info();
-    ensure!(info.version.as_ref().is_some_and(|it| it.starts_with("22")), "{info:#?}");
-    ensure!(info.booted && info.up_since_ms.is_some(), "{info:#?}");
-    assert_eq!(info.parts.sip, Freshness::NotOffered, "chan_sip is gone since 21");
-    for part in [info.parts.pjsip, info.parts.contacts, info.parts.iax2, info.parts.calls] {
-        assert_eq!(part, Freshness::Live);
-    }
-    let mailbox = watch.view().mailbox("200@default").context("a mailbox")?;
-    assert_eq!((mailbox.new, mailbox.old), (0, 0));
-    let desk_is = watch.peer(Driver::Pjsip, "200").context("an endpoint")?.registration;
-    assert_eq!(desk_is, Registration::Unregistered);
+    assert_first_snapshot(watch.view())?;
 
     let desk = lab.phone("200").answers(false).start()?;
     desk.register_at(lab.a(), MINUTE)?;
@@ -210,6 +200,37 @@ fn phones_calls_and_a_restart_are_shown_as_they_happen_and_as_they_are_listed() 
     let expected = radio.asterisk().address().to_string();
     ensure!(radio_at.as_ref().is_some_and(|at| at.starts_with(&expected)), "{radio_at:?}");
 
+    rings_and_is_answered(&lab, &mut watch, &caller, &desk)?;
+
+    caller.hang_up()?;
+    watch.until("the call is over", |watch| {
+        let device = watch.peer(Driver::Pjsip, "200").map(|peer| peer.device);
+        watch.view().info().calls == 0 && device == Some(Device::Idle)
+    })?;
+    radio.unregister_at(lab.a())?;
+    desk.unregister_at(lab.a())?;
+    watch.until("one is left", |watch| watch.view().info().peers_registered == 1)?;
+    assert_is_what_the_server_says(&mut watch, lab.a())?;
+    goes_away_in_mid_call_and_comes_back(&lab, watch, &caller, &desk)
+}
+
+fn assert_first_snapshot(view: &ServerView) -> Result<()> {
+    let info = view.info();
+    ensure!(info.version.as_ref().is_some_and(|it| it.starts_with("22")), "{info:#?}");
+    ensure!(info.booted && info.up_since_ms.is_some(), "{info:#?}");
+    assert_eq!(info.parts.sip, Freshness::NotOffered, "chan_sip is gone since 21");
+    for part in [info.parts.pjsip, info.parts.contacts, info.parts.iax2, info.parts.calls] {
+        assert_eq!(part, Freshness::Live);
+    }
+    let mailbox = view.mailbox("200@default").context("a mailbox")?;
+    assert_eq!((mailbox.new, mailbox.old), (0, 0));
+    let desk = PeerId { driver: Driver::Pjsip, name: "200".into() };
+    let desk_is = view.peer(&desk).context("an endpoint")?.registration;
+    assert_eq!(desk_is, Registration::Unregistered);
+    Ok(())
+}
+
+fn rings_and_is_answered(lab: &Lab, watch: &mut Watch, caller: &Phone, desk: &Phone) -> Result<()> {
     caller.dial(lab.a(), "200")?;
     desk.wait_ringing(SOON)?;
     watch.until("one call rings", |watch| {
@@ -229,25 +250,14 @@ fn phones_calls_and_a_restart_are_shown_as_they_happen_and_as_they_are_listed() 
         });
         is_up && device("200") == Some(Device::InUse) && device("202") == Some(Device::InUse)
     })?;
-    assert_is_what_the_server_says(&mut watch, lab.a())?;
-
-    caller.hang_up()?;
-    watch.until("the call is over", |watch| {
-        let device = watch.peer(Driver::Pjsip, "200").map(|peer| peer.device);
-        watch.view().info().calls == 0 && device == Some(Device::Idle)
-    })?;
-    radio.unregister_at(lab.a())?;
-    desk.unregister_at(lab.a())?;
-    watch.until("one is left", |watch| watch.view().info().peers_registered == 1)?;
-    assert_is_what_the_server_says(&mut watch, lab.a())?;
-    goes_away_in_mid_call_and_comes_back(&lab, watch, &caller, &desk)
+    assert_is_what_the_server_says(watch, lab.a())
 }
 
 fn goes_away_in_mid_call_and_comes_back(
     lab: &Lab,
     mut watch: Watch,
-    caller: &tandem_lab::Phone,
-    desk: &tandem_lab::Phone,
+    caller: &Phone,
+    desk: &Phone,
 ) -> Result<()> {
     desk.register_at(lab.a(), MINUTE)?;
     caller.dial(lab.a(), "200")?;

@@ -171,22 +171,12 @@ impl ServerView {
     }
 
     pub(crate) fn poll_request(&mut self, now: Time) -> Option<Request> {
-        while self.info.connected {
-            let Some(step) = self.plan.next() else { break };
-            if !self.plan.offers(&step) {
-                self.not_offered(now, &step);
-                continue;
-            }
-            // A mark of its own, so that it is also the list's name.
-            self.mark.0 += 1;
-            self.peers.request_begins();
-            self.channels.request_begins();
-            let part = step.part(&mut self.info.parts);
-            let was_live = part.is_some_and(|part| *part == Freshness::Live);
-            return Some(self.plan.begin(step, self.mark, was_live));
+        if let Some(request) = self.next_request(now) {
+            return Some(request);
         }
+        // A round may end with what is not offered; what is asked between rounds follows.
         self.finish(now);
-        None
+        self.next_request(now)
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
@@ -202,6 +192,24 @@ impl ServerView {
     /// What changed since this was last called.
     pub(crate) fn take_changed(&mut self) -> Vec<(Key, bool)> {
         std::mem::take(&mut self.out.changed)
+    }
+
+    fn next_request(&mut self, now: Time) -> Option<Request> {
+        while self.info.connected {
+            let Some(step) = self.plan.next() else { break };
+            if !self.plan.offers(&step) {
+                self.not_offered(now, &step);
+                continue;
+            }
+            // A mark of its own, so that it is also the list's name.
+            self.mark.0 += 1;
+            self.peers.request_begins();
+            self.channels.request_begins();
+            let part = step.part(&mut self.info.parts);
+            let was_live = part.is_some_and(|part| *part == Freshness::Live);
+            return Some(self.plan.begin(step, self.mark, was_live));
+        }
+        None
     }
 
     fn end_session(&mut self, now: Time) {

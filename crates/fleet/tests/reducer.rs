@@ -213,6 +213,17 @@ fn chan_pjsip_says_that_an_empty_list_is_an_error() {
 }
 
 #[test]
+fn endpoints_are_asked_about_even_if_the_round_ends_with_what_is_not_offered() {
+    let mut script = Script::default();
+    script.set("PJSIPShowEndpoints").push(message("Event: EndpointList\nObjectName: 200"));
+    script.set("PJSIPShowEndpoint");
+    let mut fleet = fleet_of(Config::default());
+    fleet.connected(NOON, A, b"11.0.0");
+    let asked = script.settle(&mut fleet, NOON);
+    assert_eq!(asked, ["ListCommands", "PJSIPShowEndpoints", "PJSIPShowEndpoint"]);
+}
+
+#[test]
 fn a_mailbox_that_only_an_endpoint_names_is_asked_for() {
     let mut script = Script::parse(OFFICE);
     let detail = "Event: EndpointDetail\nObjectName: 200\nMailboxes: 300@branch";
