@@ -1,0 +1,280 @@
+//! The fleet's state is what a real Asterisk does, and what it says when it is asked again.
+
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ami_proto::{Action, ActionId, Config, Event, Session};
+use anyhow::{Context as _, Result, bail, ensure};
+use fleet::{
+    Answer, CallState, Device, Direction, Driver, Fleet, Freshness, PeerId, PeerView, Registration,
+    RequestId, ServerView, Time,
+};
+use tandem_lab::{AMI_SECRET, Asterisk, Lab, Phone};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// Bound of anything here: all of it is loopback.
+const SOON: Duration = Duration::from_secs(15);
+/// How long a read waits before the session is told the time.
+const READ_WITHIN: Duration = Duration::from_millis(20);
+const SERVER: &str = "A";
+
+/// A fleet of one server, with the session that feeds it.
+struct Watch {
+    fleet: Fleet,
+    session: Session,
+    stream: TcpStream,
+    requests: HashMap<ActionId, RequestId>,
+}
+
+impl Watch {
+    fn begin(server: &Asterisk, fleet: Fleet) -> Result<Self> {
+        let stream = server.ami_stream(SOON)?;
+        stream.set_read_timeout(Some(READ_WITHIN))?;
+        let config = Config::new("lab", AMI_SECRET, "tandem-fleet")?;
+        let session = Session::new(config, Instant::now());
+        Ok(Self { fleet, session, stream, requests: HashMap::new() })
+    }
+
+    fn view(&self) -> &ServerView {
+        self.fleet.server(SERVER).expect("it was added")
+    }
+
+    fn peer(&self, driver: Driver, name: &str) -> Option<&PeerView> {
+        self.view().peer(&PeerId { driver, name: name.into() })
+    }
+
+    /// Goes on until the state is as wanted.
+    fn until(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) -> Result<()> {
+        let end = Instant::now() + SOON;
+        while !wanted(self) {
+            if Instant::now() > end {
+                bail!("not within {SOON:?}: {what}; {:#?}", self.fleet.snapshot());
+            }
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// Asks for everything again, and goes on until it has been compared and nothing is left to ask.
+    fn reconcile(&mut self) -> Result<()> {
+        let before = self.view().info().reconciled_ms;
+        let at = self.fleet.poll_timeout(SERVER).context("a reconciliation is due")?;
+        self.fleet.handle_timeout(at, SERVER);
+        self.until("reconciled", |watch| {
+            watch.view().info().reconciled_ms != before && watch.requests.is_empty()
+        })
+    }
+
+    fn step(&mut self) -> Result<()> {
+        self.send()?;
+        let mut buf = [0; 16 * 1024];
+        match self.stream.read(&mut buf) {
+            Ok(0) => self.session.handle_closed(Instant::now()),
+            Ok(len) => self.session.handle_input(Instant::now(), &buf[..len]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.session.handle_timeout(Instant::now());
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                self.session.handle_closed(Instant::now());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.take();
+        self.send()
+    }
+
+    fn send(&mut self) -> Result<()> {
+        while let Some(request) = self.fleet.poll_request(now(), SERVER) {
+            let mut action = Action::new(request.action)?;
+            for (name, value) in &request.headers {
+                action = action.header(name, value.as_str())?;
+            }
+            self.requests.insert(self.session.send(Instant::now(), &action)?, request.id);
+        }
+        while let Some(bytes) = self.session.poll_transmit() {
+            self.stream.write_all(bytes)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) {
+        let version = self.session.version().to_vec();
+        let (fleet, requests) = (&mut self.fleet, &mut self.requests);
+        while let Some(event) = self.session.poll_event() {
+            let (action, answer) = match event {
+                Event::LoggedIn => {
+                    fleet.connected(now(), SERVER, &version);
+                    continue;
+                }
+                Event::Event(message) | Event::FullyBooted(message) => {
+                    fleet.event(now(), SERVER, message);
+                    continue;
+                }
+                Event::Lost(_) => {
+                    fleet.disconnected(now(), SERVER);
+                    continue;
+                }
+                Event::ListItem { action, message } => {
+                    fleet.answer(now(), SERVER, requests[&action], Answer::Item(message));
+                    continue;
+                }
+                Event::Response { action, message } | Event::ListEnd { action, message, .. } => {
+                    (action, Answer::Done(message))
+                }
+                Event::Failed { action, failure, message } => {
+                    (action, Answer::Failed(failure, message))
+                }
+                _ => continue,
+            };
+            let request = requests.remove(&action).expect("it was sent");
+            fleet.answer(now(), SERVER, request, answer);
+        }
+    }
+}
+
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+    Time { ms: u64::try_from(since.as_millis()).expect("it is before the year 500 million") }
+}
+
+fn watched(server: &Asterisk) -> Result<Watch> {
+    let mut fleet = Fleet::new(now().ms);
+    fleet.add(SERVER, fleet::Config::default()).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    let mut watch = Watch::begin(server, fleet)?;
+    watch.until("the first snapshot", |watch| {
+        watch.view().info().reconciled_ms.is_some() && watch.requests.is_empty()
+    })?;
+    Ok(watch)
+}
+
+/// What a server that is asked for the first time now says is what events have said.
+fn assert_is_what_the_server_says(watch: &mut Watch, server: &Asterisk) -> Result<()> {
+    watch.reconcile()?;
+    ensure!(watch.view().info().drift == 0, "events had not told all: {:#?}", watch.view().info());
+    let other = watched(server)?;
+    let peers = |watch: &Watch| -> Vec<_> {
+        let peers = watch.view().peers().cloned();
+        peers.map(|peer| PeerView { since_ms: None, round_trip_us: None, ..peer }).collect()
+    };
+    assert_eq!(peers(watch), peers(&other));
+    let calls = |watch: &Watch| -> Vec<_> {
+        let mut calls: Vec<_> = watch.view().calls().cloned().collect();
+        for call in &mut calls {
+            call.since_ms = Time::default();
+            call.legs.iter_mut().for_each(|leg| leg.on_hold = None);
+        }
+        calls
+    };
+    assert_eq!(calls(watch), calls(&other));
+    assert!(watch.view().mailboxes().eq(other.view().mailboxes()));
+    Ok(())
+}
+
+#[test]
+fn phones_calls_and_a_restart_are_shown_as_they_happen_and_as_they_are_listed() -> Result<()> {
+    let lab = Lab::builder("fleet")
+        .without_server("B")
+        .without_server("gateway")
+        .server("A", |config| {
+            let config = config.load("res_manager_devicestate");
+            config.append("voicemail.conf", "200 => 1234,Phone 200\n")
+        })
+        .start()?;
+    let mut watch = watched(lab.a())?;
+    assert_first_snapshot(watch.view())?;
+
+    let desk = lab.phone("200").answers(false).start()?;
+    desk.register_at(lab.a(), MINUTE)?;
+    let caller = lab.phone("202").start()?;
+    caller.register_at(lab.a(), MINUTE)?;
+    let radio = lab.iax_phone("201")?;
+    radio.register_at(lab.a())?;
+    watch.until("three are registered, and say what they are", |watch| {
+        let agent = |name| watch.peer(Driver::Pjsip, name).and_then(|it| it.user_agent.clone());
+        let are_known = agent("200").is_some() && agent("202").is_some();
+        are_known && watch.view().info().peers_registered == 3
+    })?;
+    let radio_at = watch.peer(Driver::Iax2, "201").and_then(|it| it.address.clone());
+    let expected = radio.asterisk().address().to_string();
+    ensure!(radio_at.as_ref().is_some_and(|at| at.starts_with(&expected)), "{radio_at:?}");
+
+    rings_and_is_answered(&lab, &mut watch, &caller, &desk)?;
+
+    caller.hang_up()?;
+    watch.until("the call is over", |watch| {
+        let device = watch.peer(Driver::Pjsip, "200").map(|peer| peer.device);
+        watch.view().info().calls == 0 && device == Some(Device::Idle)
+    })?;
+    radio.unregister_at(lab.a())?;
+    desk.unregister_at(lab.a())?;
+    watch.until("one is left", |watch| watch.view().info().peers_registered == 1)?;
+    assert_is_what_the_server_says(&mut watch, lab.a())?;
+    goes_away_in_mid_call_and_comes_back(&lab, watch, &caller, &desk)
+}
+
+fn assert_first_snapshot(view: &ServerView) -> Result<()> {
+    let info = view.info();
+    ensure!(info.version.as_ref().is_some_and(|it| it.starts_with("22")), "{info:#?}");
+    ensure!(info.booted && info.up_since_ms.is_some(), "{info:#?}");
+    assert_eq!(info.parts.sip, Freshness::NotOffered, "chan_sip is gone since 21");
+    for part in [info.parts.pjsip, info.parts.contacts, info.parts.iax2, info.parts.calls] {
+        assert_eq!(part, Freshness::Live);
+    }
+    let mailbox = view.mailbox("200@default").context("a mailbox")?;
+    assert_eq!((mailbox.new, mailbox.old), (0, 0));
+    let desk = PeerId { driver: Driver::Pjsip, name: "200".into() };
+    let desk_is = view.peer(&desk).context("an endpoint")?.registration;
+    assert_eq!(desk_is, Registration::Unregistered);
+    Ok(())
+}
+
+fn rings_and_is_answered(lab: &Lab, watch: &mut Watch, caller: &Phone, desk: &Phone) -> Result<()> {
+    caller.dial(lab.a(), "200")?;
+    desk.wait_ringing(SOON)?;
+    watch.until("one call rings", |watch| {
+        let mut calls = watch.view().calls();
+        calls.next().is_some_and(|call| call.state == CallState::Ringing && call.legs_count == 2)
+    })?;
+    let call = watch.view().calls().next().context("a call")?.clone();
+    assert_eq!(call.direction, Direction::Internal);
+    assert_eq!(call.from.peer.as_deref(), Some("PJSIP/202"));
+    assert_eq!(call.to.peer.as_deref(), Some("PJSIP/200"));
+    desk.answer()?;
+    caller.wait_established(SOON)?;
+    watch.until("the call is up, and both phones are in use", |watch| {
+        let device = |name| watch.peer(Driver::Pjsip, name).map(|peer| peer.device);
+        let is_up = watch.view().call(&call.id).is_some_and(|call| {
+            call.state == CallState::Up && call.legs.iter().all(|leg| leg.bridge.is_some())
+        });
+        is_up && device("200") == Some(Device::InUse) && device("202") == Some(Device::InUse)
+    })?;
+    assert_is_what_the_server_says(watch, lab.a())
+}
+
+fn goes_away_in_mid_call_and_comes_back(
+    lab: &Lab,
+    mut watch: Watch,
+    caller: &Phone,
+    desk: &Phone,
+) -> Result<()> {
+    desk.register_at(lab.a(), MINUTE)?;
+    caller.dial(lab.a(), "200")?;
+    desk.wait_ringing(SOON)?;
+    watch.until("it rings", |watch| watch.view().info().calls == 1)?;
+    lab.a().kill();
+    watch.until("it is noticed", |watch| !watch.view().info().connected)?;
+    ensure!(matches!(watch.view().info().parts.calls, Freshness::AsOf(_)), "shown with its age");
+    assert_eq!(watch.view().info().calls, 1);
+
+    lab.a().start()?;
+    let before = watch.view().info().reconciled_ms;
+    let mut watch = Watch::begin(lab.a(), watch.fleet)?;
+    watch.until("it is back, and the call is not", |watch| {
+        let info = watch.view().info();
+        info.booted && info.reconciled_ms != before && watch.requests.is_empty()
+    })?;
+    assert_eq!(watch.view().info().calls, 0);
+    assert_is_what_the_server_says(&mut watch, lab.a())
+}
