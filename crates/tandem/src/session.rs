@@ -108,7 +108,12 @@ impl Session {
             return;
         }
         self.maintain();
-        for server in self.store.servers().into_iter().filter(|server| server.owed) {
+        let servers = self.store.servers();
+        if servers.iter().all(|server| server.owed) {
+            // No copy has it then, and that is said of each name.
+            return;
+        }
+        for server in servers.into_iter().filter(|server| server.owed) {
             complain!(
                 "cache server {} has missed what was written; the other copy has it. When it answers again, run \
                  this with --wait, or let a server with app_universal run, before the other one may fail",
@@ -262,6 +267,14 @@ impl Session {
             std::thread::sleep(PROBE_INTERVAL.min(left));
             self.resolve();
             self.maintain();
+        }
+        if !ready() {
+            complain!("not every cache server is healed after {} s:", time.as_secs());
+            self.store
+                .servers()
+                .iter()
+                .filter_map(ServerStatus::doubt)
+                .for_each(|why| complain!("{why}"));
         }
     }
 }

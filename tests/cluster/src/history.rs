@@ -340,6 +340,14 @@ pub enum HistoryError {
         /// How many lines there are before it.
         lines: usize,
     },
+    /// A scenario that was going to be run is not in it, or nothing was done at all.
+    #[error("{path} does not hold what it was made for: {missing}")]
+    Unplanned {
+        /// Which file.
+        path: PathBuf,
+        /// What is not there.
+        missing: String,
+    },
     /// The first line is not a header of this version.
     #[error("{path} does not begin with a header of version {VERSION}")]
     NoHeader {
@@ -396,9 +404,20 @@ impl History {
         }
         match (lines, end) {
             (0, _) => Err(HistoryError::NoHeader { path: path.to_owned() }),
-            (_, Some(said)) if said == lines => Ok(history),
+            (_, Some(said)) if said == lines => history.holding_its_plan(path),
             _ => Err(HistoryError::Cut { path: path.to_owned(), lines }),
         }
+    }
+
+    /// A history of nothing keeps every promise, and proves none.
+    fn holding_its_plan(self, path: &Path) -> Result<Self, HistoryError> {
+        let ran = |name: &&String| self.scenarios.iter().any(|(_, one)| one.name == **name);
+        let missing = match self.header.plan.iter().find(|name| !ran(name)) {
+            Some(name) => format!("the scenario '{name}' was not run"),
+            None if self.ops.is_empty() => "there are no operations".to_owned(),
+            None => return Ok(self),
+        };
+        Err(HistoryError::Unplanned { path: path.to_owned(), missing })
     }
 
     /// Adds what stands in a line.
@@ -538,6 +557,10 @@ mod tests {
         assert!(matches!(without_end, Err(HistoryError::Cut { lines: 2, .. })));
         let without_one = read([lines[0], lines[2]].join("\n"));
         assert!(matches!(without_one, Err(HistoryError::Cut { lines: 1, .. })));
+        let idle = format!("{}\n{}", lines[0], lines[2].replace('2', "1"));
+        assert!(matches!(read(idle), Err(HistoryError::Unplanned { .. })));
+        let promised = whole.replace("\"plan\":[]", "\"plan\":[\"killed\"]");
+        assert!(matches!(read(promised), Err(HistoryError::Unplanned { .. })));
         let back = read(whole.replace("\"b\":1", "\"b\":3"));
         assert!(matches!(back, Err(HistoryError::Backwards { line: 2, .. })));
         std::fs::remove_dir_all(&folder).unwrap();

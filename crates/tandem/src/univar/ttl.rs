@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use univar::{Op, Outcome};
 
-use super::{conclude_writes, name};
+use super::{conclude, conclude_writes, name};
 use crate::exit::Exit;
 use crate::out::Out;
 use crate::session::Session;
@@ -55,6 +55,10 @@ impl Ttl {
             }
             out.flush()?;
         }
-        Ok(conclude_writes(&session, slice::from_ref(&name), &outcomes))
+        let names = slice::from_ref(&name);
+        Ok(match self.to {
+            Some(_) => conclude_writes(&session, names, &outcomes),
+            None => conclude(&session, names, &outcomes),
+        })
     }
 }
