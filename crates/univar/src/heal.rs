@@ -69,7 +69,7 @@ impl Store {
         let mut events = Vec::new();
         for at in 0..self.servers.len() {
             let Some(id) = due(&self.servers[at], Instant::now()) else { continue };
-            if !self.is_healer(at, false) || !self.is_healer(at, true) {
+            if !self.is_healer(at) {
                 continue;
             }
             if let Some(kind) = self.compare(at, id, pause) {
@@ -125,7 +125,7 @@ impl Store {
         let names: Vec<Name> = names.into_iter().collect();
         let mut failed = 0;
         // Listing may have taken longer than the healer's lease.
-        if !self.is_healer(at, true) {
+        if !self.is_healer(at) {
             return None;
         }
         let mut renewed = Instant::now();
@@ -136,7 +136,7 @@ impl Store {
                 return None;
             }
             if start.duration_since(renewed) >= Duration::from_secs(HEALER_LEASE_S) / 4 {
-                if !self.is_healer(at, true) {
+                if !self.is_healer(at) {
                     return None;
                 }
                 renewed = start;
@@ -187,8 +187,14 @@ impl Store {
         Some(names)
     }
 
-    /// Whether this node is the one to heal the server; `again` if it was a moment ago.
-    fn is_healer(&self, at: usize, again: bool) -> bool {
+    /// Whether this node is the one to heal the server: then it is for another while.
+    fn is_healer(&self, at: usize) -> bool {
+        // What is another's by now is not renewed.
+        self.ask_to_heal(at, false) && self.ask_to_heal(at, true)
+    }
+
+    /// Asks for the item that says who heals; `again` if it is this node's.
+    fn ask_to_heal(&self, at: usize, again: bool) -> bool {
         let healer = Healer { node: self.node.to_string(), again, asked: false, won: false };
         let end = Instant::now() + BATCH_LIMIT;
         let mut lanes = [Lane::patient(&self.servers[at], healer, end)];

@@ -221,11 +221,22 @@ fn answer(mut stream: TcpStream, pieces: &[&[u8]]) {
         if stream.write_all(piece).is_err() {
             return;
         }
-        // So that each piece is a packet of its own.
-        std::thread::sleep(Duration::from_millis(3));
+        // So that each piece is read by itself.
+        until("the piece was read", || nothing_waits(&stream));
     }
     // Until the client closes.
     while matches!(stream.read(&mut buf), Ok(1..)) {}
+}
+
+/// Whether all that was sent on this connection has been read at its other end, or nobody is there
+/// any more: from proc(5)'s table of sockets.
+fn nothing_waits(stream: &TcpStream) -> bool {
+    let (Ok(ours), Ok(theirs)) = (stream.local_addr(), stream.peer_addr()) else { return true };
+    let [ours, theirs] = [ours, theirs].map(|address| format!(":{:04X}", address.port()));
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
+    let queues = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut other_end = queues.filter(|row| row[1].ends_with(&theirs) && row[2].ends_with(&ours));
+    other_end.all(|row| row[4].ends_with(":00000000"))
 }
 
 /// A store and how often it asked to be woken.
