@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use univar::{Config, Name, Op, Outcome, SectionConfig, ServerState, Store};
 
 /// The sections' deadline, where the test says nothing else.
-pub const DEADLINE: Duration = Duration::from_millis(100);
+pub const DEADLINE: Duration = Duration::from_millis(400);
 
 /// What a deadline may be missed by: the kernel's timers, and a machine that is busy.
-pub const SLACK: Duration = Duration::from_millis(40);
+pub const SLACK: Duration = Duration::from_millis(300);
 
 /// How long a test waits for anything.
 pub const PATIENCE: Duration = Duration::from_secs(15);
