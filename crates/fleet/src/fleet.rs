@@ -10,7 +10,7 @@ use crate::log::{Key, Log};
 use crate::plan::{Request, RequestId};
 use crate::server::{Answer, Config, ServerView};
 use crate::text::Text;
-use crate::view::{CallView, MailboxView, PeerId, PeerView, ServerInfo, Time};
+use crate::view::{CallView, Link, MailboxView, PeerId, PeerView, ServerInfo, Time};
 
 /// Why a server was not added. The caller erred.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,6 +28,7 @@ pub struct Gap;
 
 /// A change, as it is now: what happened in between is not told.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Change {
     /// Each is larger than the one before, in all of the fleet.
     pub seq: u64,
@@ -40,10 +41,13 @@ pub struct Change {
 
 /// What changed.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case", tag = "what", content = "value")]
 pub enum What {
     /// The server itself.
     Server(Box<ServerInfo>),
+    /// How it is reached.
+    Link(Box<Link>),
     /// A peer is new, or otherwise than before.
     Peer(Box<PeerView>),
     /// It is no longer configured.
@@ -60,6 +64,7 @@ pub enum What {
 
 /// Everything, at one moment.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Snapshot {
     /// To go on from with [`Fleet::changes_since`].
     pub seq: u64,
@@ -69,11 +74,14 @@ pub struct Snapshot {
 
 /// A server with all that it has.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ServerSnapshot {
     /// Its name in the fleet.
     pub name: Text,
     /// The server itself.
     pub info: ServerInfo,
+    /// How it is reached.
+    pub link: Link,
     /// By driver and name.
     pub peers: Vec<PeerView>,
     /// By `Linkedid`.
@@ -132,6 +140,11 @@ impl Fleet {
     /// The session is over. What is known stays, as of now.
     pub fn disconnected(&mut self, now: Time, server: &str) {
         self.with(server, |server| server.disconnected(now));
+    }
+
+    /// How the server is reached has changed, or why it is not.
+    pub fn linked(&mut self, server: &str, link: Link) {
+        self.with(server, |server| server.linked(link));
     }
 
     /// An event: `ami_proto::Event::Event`, and `FullyBooted` too.
@@ -200,6 +213,7 @@ impl Fleet {
         let servers = self.servers.iter().map(|(name, server)| ServerSnapshot {
             name: name.clone(),
             info: server.info().clone(),
+            link: server.link().clone(),
             peers: server.peers().cloned().collect(),
             calls: server.calls().cloned().collect(),
             mailboxes: server.mailboxes().cloned().collect(),
@@ -223,6 +237,7 @@ impl ServerView {
     fn what(&self, key: &Key) -> What {
         match key {
             Key::Server => What::Server(Box::new(self.info().clone())),
+            Key::Link => What::Link(Box::new(self.link().clone())),
             Key::Peer(id) => match self.peer(id) {
                 Some(peer) => What::Peer(Box::new(peer.clone())),
                 None => What::PeerGone(id.clone()),

@@ -14,6 +14,7 @@ use crate::view::PeerId;
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Key {
     Server,
+    Link,
     Peer(PeerId),
     Call(Text),
     Mailbox(Text),

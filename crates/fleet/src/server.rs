@@ -12,7 +12,9 @@ use crate::peers::Peers;
 use crate::plan::{Plan, Request, RequestId, Step, UnderWay};
 use crate::text::{Text, number, text};
 use crate::turn::{Mark, Outcome, Source, Turn};
-use crate::view::{CallView, Freshness, MailboxView, Parts, PeerId, PeerView, ServerInfo, Time};
+use crate::view::{
+    CallView, Freshness, Link, MailboxView, Parts, PeerId, PeerView, ServerInfo, Time,
+};
 use crate::words;
 
 /// How a server is watched.
@@ -56,6 +58,7 @@ pub enum Answer<'m> {
 #[derive(Debug)]
 pub struct ServerView {
     config: Config,
+    link: Link,
     info: ServerInfo,
     told: ServerInfo,
     peers: Peers,
@@ -70,6 +73,7 @@ impl ServerView {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             config,
+            link: Link::default(),
             info: ServerInfo::default(),
             told: ServerInfo::default(),
             peers: Peers::default(),
@@ -85,6 +89,12 @@ impl ServerView {
     #[must_use]
     pub fn info(&self) -> &ServerInfo {
         &self.info
+    }
+
+    /// How it is reached.
+    #[must_use]
+    pub fn link(&self) -> &Link {
+        &self.link
     }
 
     /// Its peers by driver and name.
@@ -134,6 +144,13 @@ impl ServerView {
             self.end_session(now);
             (self.info.connected, self.info.since_ms) = (false, Some(now));
             self.finish(now);
+        }
+    }
+
+    pub(crate) fn linked(&mut self, link: Link) {
+        if self.link != link {
+            self.link = link;
+            self.out.changed.push((Key::Link, false));
         }
     }
 

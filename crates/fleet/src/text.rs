@@ -15,6 +15,7 @@ use crate::limits::TEXT_MAX_BYTES;
 /// Bytes that are not UTF-8 became U+FFFD. Control and bidirectional characters are kept, for they
 /// are data: whoever shows it escapes it.
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String))]
 pub struct Text(Arc<str>);
 
 impl Text {

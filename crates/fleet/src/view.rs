@@ -8,6 +8,7 @@ use crate::text::Text;
 
 /// A time of day, in milliseconds since 1970. The caller's clock; nothing here reads one.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Time {
     /// Milliseconds since 1970, UTC.
@@ -30,6 +31,7 @@ fn millis(duration: Duration) -> u64 {
 
 /// How far something may be believed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case", tag = "is", content = "at_ms")]
 pub enum Freshness {
     /// Never heard.
@@ -45,6 +47,7 @@ pub enum Freshness {
 
 /// What is known of each part of a server.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Parts {
     /// Versions and counters. Only asked for, so never live.
     pub facts: Freshness,
@@ -67,6 +70,7 @@ pub struct Parts {
 
 /// A server.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ServerInfo {
     /// Whether there is a session.
     pub connected: bool,
@@ -105,8 +109,55 @@ pub struct ServerInfo {
     pub requests_failed: u64,
 }
 
+/// How a server is reached: what the caller says of itself, passed on as it is.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Link {
+    /// By what.
+    pub via: Via,
+    /// Whether it is there now.
+    pub state: LinkState,
+    /// Since when it is so; `None` before the first.
+    pub since_ms: Option<Time>,
+    /// Why it is not there, or why Asterisk is not, beyond it.
+    pub error: Option<Text>,
+    /// Where the agent dialled from, or where Asterisk is.
+    pub address: Option<Text>,
+    /// The agent's version.
+    pub agent_version: Option<Text>,
+    /// There and back, at the last try.
+    pub round_trip_us: Option<u64>,
+}
+
+/// By what a server is reached.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// An agent, which dials in.
+    #[default]
+    Agent,
+    /// AMI, dialled from here.
+    Ami,
+}
+
+/// Whether a link is there.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// It never was.
+    #[default]
+    Never,
+    /// It was.
+    Down,
+    /// It is.
+    Up,
+}
+
 /// Which peer of a server.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PeerId {
     /// Its driver.
     pub driver: Driver,
@@ -116,6 +167,7 @@ pub struct PeerId {
 
 /// A channel driver with peers.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Driver {
     /// `chan_pjsip`.
     #[serde(rename = "PJSIP")]
@@ -130,6 +182,7 @@ pub enum Driver {
 
 /// Whether a peer can be reached.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Registration {
     /// Not known.
@@ -149,6 +202,7 @@ pub enum Registration {
 
 /// What a peer does; Asterisk's device state (`devicestate.c`).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Device {
     /// Not known.
@@ -174,6 +228,7 @@ pub enum Device {
 
 /// A phone or a trunk.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PeerView {
     /// Which.
     #[serde(flatten)]
@@ -202,6 +257,7 @@ pub struct PeerView {
 
 /// A mailbox.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct MailboxView {
     /// `200@default`.
     pub id: Text,
@@ -213,6 +269,7 @@ pub struct MailboxView {
 
 /// Where a call comes from and goes, as seen from its server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// From a trunk.
@@ -227,6 +284,7 @@ pub enum Direction {
 
 /// How far a call is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CallState {
     /// Nothing rings yet.
@@ -241,6 +299,7 @@ pub enum CallState {
 
 /// One side of a call.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Party {
     /// The number; of a side that does not exist yet, what was dialled.
     pub number: Option<Text>,
@@ -252,6 +311,7 @@ pub struct Party {
 
 /// A channel of a call.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LegView {
     /// `PJSIP/200-00000001`, to name it in an action.
     pub channel: Text,
@@ -272,6 +332,7 @@ pub struct LegView {
 
 /// A call: all channels of one `Linkedid`, but for `Local/` ones.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CallView {
     /// Asterisk's `Linkedid`.
     pub id: Text,

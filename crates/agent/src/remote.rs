@@ -1,0 +1,367 @@
+//! The way to the hub: dialled from here, so that a server needs no open port.
+//!
+//! A WebSocket over TLS. Without TLS only to this machine's own addresses, for a hub behind a proxy
+//! there.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use link::{Ask, Hello, KEY_SCHEME, Report, SUBPROTOCOL, TOKEN_SCHEME, Welcome};
+use rustls::pki_types::ServerName;
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::{Serialize, Serializer};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, interval, sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use crate::ami::{Ami, Stream};
+use crate::backoff::Backoff;
+use crate::config::{Config, Enrolment};
+use crate::tls::{self, Fingerprint, Trust, TrustError};
+use crate::watch::{REPORTS_MAX, watch};
+
+/// From the first packet to the hub's welcome.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often the hub is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// After how long without a word from it, it is not.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How long the hub may take nothing.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Questions of the hub's that may wait for Asterisk's connection.
+const ASKS_MAX: usize = 128;
+/// Longest refusal of a hub's that is passed on to people, in bytes.
+const REFUSAL_MAX_BYTES: usize = 1000;
+
+/// `https://HOST[:PORT]`, as for a browser.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HubUrl {
+    tls: bool,
+    host: String,
+    port: u16,
+}
+
+/// What an administrator is given to enrol an agent with: a secret, and the fingerprint of the hub's
+/// certificate if the hub made it itself.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Token {
+    secret: String,
+    fingerprint: Option<Fingerprint>,
+}
+
+/// Why there is no way to the hub.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoteError {
+    /// Not a hub's address.
+    #[error("{0:?} is not https://HOST or https://HOST:PORT")]
+    Url(String),
+    /// It would send the key over the network for all to read.
+    #[error("http:// is for a hub on this machine; elsewhere it must be https://")]
+    Plain,
+    /// Nobody to trust.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The network, or the TLS handshake.
+    #[error("no connection to the hub at {0}: {1}")]
+    Io(HubUrl, std::io::Error),
+    /// Somebody is there who is no hub, or a hub of another version.
+    #[error("{0} is no hub, or none of this version: {1}")]
+    NoHub(HubUrl, String),
+    /// The hub says no.
+    #[error("the hub at {0} refuses: {1}")]
+    Refused(HubUrl, String),
+    /// It was there.
+    #[error("the connection to the hub at {0} ended: {1}")]
+    Ended(HubUrl, String),
+}
+
+/// Changes a one-time token for an enrolment.
+///
+/// # Errors
+///
+/// [`RemoteError`]; a token that was not accepted is still good if the hub was not reached.
+pub async fn enrol(config: &Config, hub: &HubUrl, token: &Token) -> Result<Enrolment, RemoteError> {
+    let fingerprint = token.fingerprint;
+    let authorization = format!("{TOKEN_SCHEME} {}", token.secret);
+    let (_socket, welcome) = connect(hub, &trust(config, fingerprint), &authorization).await?;
+    let key = welcome.key.ok_or_else(|| no_hub(hub, "it gave no key"))?;
+    Ok(Enrolment { hub: hub.clone(), server: welcome.server, key, fingerprint })
+}
+
+/// Watches Asterisk for the hub, for ever.
+///
+/// # Errors
+///
+/// Only those that waiting does not cure: whom to trust is not known, or the hub's address is none.
+pub async fn run(
+    config: &Config,
+    ami: &Ami,
+    enrolment: &Enrolment,
+) -> Result<std::convert::Infallible, RemoteError> {
+    let trust = trust(config, enrolment.fingerprint);
+    let authorization = format!("{KEY_SCHEME} {}", enrolment.key);
+    let mut backoff = Backoff::default();
+    loop {
+        let error = match connect(&enrolment.hub, &trust, &authorization).await {
+            Ok((socket, welcome)) => {
+                tracing::info!("the hub at {} knows us as {}", enrolment.hub, welcome.server);
+                backoff.reset();
+                let why = serve(socket, config, ami).await;
+                RemoteError::Ended(enrolment.hub.clone(), why)
+            }
+            Err(error @ (RemoteError::Plain | RemoteError::Trust(_) | RemoteError::Url(_))) => {
+                return Err(error);
+            }
+            Err(error) => error,
+        };
+        let pause = backoff.pause();
+        tracing::warn!("{error}; again in {} s", pause.as_secs());
+        sleep(pause).await;
+    }
+}
+
+fn trust(config: &Config, fingerprint: Option<Fingerprint>) -> Trust {
+    match (fingerprint, &config.hub_ca) {
+        (Some(pin), _) => Trust::Pinned(pin),
+        (None, Some(path)) => Trust::Authorities(path.clone()),
+        (None, None) => Trust::System,
+    }
+}
+
+type Socket = WebSocketStream<Box<dyn Stream>>;
+
+async fn connect(
+    hub: &HubUrl,
+    trust: &Trust,
+    authorization: &str,
+) -> Result<(Socket, Welcome), RemoteError> {
+    if !hub.tls && !matches!(hub.host.as_str(), "127.0.0.1" | "::1" | "localhost") {
+        return Err(RemoteError::Plain);
+    }
+    let late = |_| {
+        let error = std::io::Error::from(std::io::ErrorKind::TimedOut);
+        Err(RemoteError::Io(hub.clone(), error))
+    };
+    timeout(CONNECT_TIMEOUT, connect_unbounded(hub, trust, authorization))
+        .await
+        .unwrap_or_else(late)
+}
+
+async fn connect_unbounded(
+    hub: &HubUrl,
+    trust: &Trust,
+    authorization: &str,
+) -> Result<(Socket, Welcome), RemoteError> {
+    let io = |error| RemoteError::Io(hub.clone(), error);
+    let stream = TcpStream::connect((hub.host.as_str(), hub.port)).await.map_err(io)?;
+    stream.set_nodelay(true).map_err(io)?;
+    let stream: Box<dyn Stream> = if hub.tls {
+        let name = ServerName::try_from(hub.host.clone());
+        let name = name.map_err(|_| RemoteError::Url(hub.to_string()))?;
+        Box::new(TlsConnector::from(tls::client(trust)?).connect(name, stream).await.map_err(io)?)
+    } else {
+        Box::new(stream)
+    };
+    let mut socket = upgrade(hub, stream, authorization).await?;
+    let hello = Hello { version: env!("CARGO_PKG_VERSION").into() };
+    let sent = socket.send(Message::text(link::encode(&hello))).await;
+    sent.map_err(|error| no_hub(hub, error))?;
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Text(frame))) => {
+                let welcome = link::decode(&frame).map_err(|error| no_hub(hub, error))?;
+                return Ok((socket, welcome));
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(other)) => return Err(no_hub(hub, format!("it said {other:?}"))),
+            Some(Err(error)) => return Err(no_hub(hub, error)),
+            None => return Err(no_hub(hub, "it closed the connection")),
+        }
+    }
+}
+
+fn no_hub(hub: &HubUrl, why: impl ToString) -> RemoteError {
+    RemoteError::NoHub(hub.clone(), why.to_string())
+}
+
+async fn upgrade(
+    hub: &HubUrl,
+    stream: Box<dyn Stream>,
+    authorization: &str,
+) -> Result<Socket, RemoteError> {
+    let scheme = if hub.tls { "wss" } else { "ws" };
+    let url = format!("{scheme}://{}{}", hub.authority(), link::AGENT_PATH);
+    let mut request = url.into_client_request().map_err(|_| RemoteError::Url(hub.to_string()))?;
+    let headers = request.headers_mut();
+    let authorization = HeaderValue::from_str(authorization)
+        .map_err(|_| RemoteError::Refused(hub.clone(), "the token is damaged".into()))?;
+    headers.insert(AUTHORIZATION, authorization);
+    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    let mut limits = WebSocketConfig::default();
+    limits.max_message_size = Some(link::FRAME_MAX_BYTES);
+    limits.max_frame_size = Some(link::FRAME_MAX_BYTES);
+    match client_async_with_config(request, stream, Some(limits)).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(Error::Http(response)) => {
+            let status = response.status();
+            let body = response.body().as_deref().unwrap_or_default();
+            let body = String::from_utf8_lossy(&body[..body.len().min(REFUSAL_MAX_BYTES)]);
+            let why = if body.trim().is_empty() { status.to_string() } else { body.trim().into() };
+            Err(match status.as_u16() {
+                401 | 403 | 409 | 410 | 429 => RemoteError::Refused(hub.clone(), why),
+                _ => no_hub(hub, why),
+            })
+        }
+        Err(Error::Io(error)) => Err(RemoteError::Io(hub.clone(), error)),
+        Err(error) => Err(no_hub(hub, error)),
+    }
+}
+
+/// Carries asks and reports until the connection ends, and says why it did.
+async fn serve(socket: Socket, config: &Config, ami: &Ami) -> String {
+    let (to_watch, mut asks) = mpsc::channel(ASKS_MAX);
+    let (reports, mut from_watch) = mpsc::channel(REPORTS_MAX);
+    let watching = watch(ami, &config.allow, &mut asks, &reports);
+    tokio::select! {
+        () = watching => "nothing more to tell".into(),
+        why = carry(socket, &to_watch, &mut from_watch) => why,
+    }
+}
+
+async fn carry(
+    mut socket: Socket,
+    asks: &mpsc::Sender<Ask>,
+    reports: &mut mpsc::Receiver<Report>,
+) -> String {
+    let mut heard = Instant::now();
+    let mut ping = interval(PING_EVERY);
+    loop {
+        let frame = tokio::select! {
+            frame = socket.next() => match frame {
+                Some(Ok(Message::Text(frame))) => {
+                    heard = Instant::now();
+                    let ask: Ask = match link::decode(&frame) {
+                        Ok(ask) => ask,
+                        Err(error) => return format!("it said what is not known here: {error}"),
+                    };
+                    if asks.try_send(ask).is_err() {
+                        return "it asks more at once than it may".into();
+                    }
+                    continue;
+                }
+                Some(Ok(Message::Close(close))) => {
+                    let why = close.map(|close| close.reason.to_string()).filter(|it| !it.is_empty());
+                    return why.unwrap_or_else(|| "it closed it".into());
+                }
+                Some(Ok(_)) => {
+                    heard = Instant::now();
+                    continue;
+                }
+                Some(Err(error)) => return error.to_string(),
+                None => return "it closed it".into(),
+            },
+            report = reports.recv() => match report {
+                Some(report) => Message::text(link::encode(&report)),
+                None => return "nothing more to tell".into(),
+            },
+            _ = ping.tick() => {
+                if heard.elapsed() > SILENCE_MAX {
+                    return format!("no word in {} s", SILENCE_MAX.as_secs());
+                }
+                Message::Ping(Default::default())
+            }
+        };
+        let sent = timeout(WRITE_TIMEOUT, async {
+            socket.feed(frame).await?;
+            // What else is there goes in the same packets.
+            for _ in 0..REPORTS_MAX {
+                let Ok(report) = reports.try_recv() else { break };
+                socket.feed(Message::text(link::encode(&report))).await?;
+            }
+            socket.flush().await
+        });
+        match sent.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error.to_string(),
+            Err(_) => return format!("it took nothing for {} s", WRITE_TIMEOUT.as_secs()),
+        }
+    }
+}
+
+impl HubUrl {
+    fn authority(&self) -> String {
+        let v6 = self.host.contains(':');
+        if v6 {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl FromStr for HubUrl {
+    type Err = RemoteError;
+
+    fn from_str(text: &str) -> Result<Self, RemoteError> {
+        let bad = || RemoteError::Url(text.into());
+        let (scheme, rest) = text.trim().split_once("://").ok_or_else(bad)?;
+        let (tls, default) = match scheme {
+            "https" | "wss" => (true, 443),
+            "http" | "ws" => (false, 80),
+            _ => return Err(bad()),
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = crate::ami::split(authority, default).ok_or_else(bad)?;
+        Ok(Self { tls, host, port })
+    }
+}
+
+impl fmt::Display for HubUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority())
+    }
+}
+
+impl Serialize for HubUrl {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for HubUrl {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl FromStr for Token {
+    type Err = TrustError;
+
+    fn from_str(text: &str) -> Result<Self, TrustError> {
+        let text = text.trim();
+        match text.split_once('.') {
+            None => Ok(Self { secret: text.into(), fingerprint: None }),
+            Some((secret, print)) => {
+                Ok(Self { secret: secret.into(), fingerprint: Some(print.parse()?) })
+            }
+        }
+    }
+}
+
+/// The secret is not shown.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+    }
+}
