@@ -14,6 +14,7 @@ use univar::DEFAULT_PORT;
 use crate::exit::Exit;
 use crate::out::complain;
 use crate::signals::Signals;
+use crate::systemd::notify;
 
 /// Runs a cache server that speaks memcached's protocol, for those who have no memcached.
 ///
@@ -110,25 +111,6 @@ fn size(text: &str, unit: usize) -> Result<usize, &'static str> {
     };
     let number = digits.parse().ok().and_then(|number: usize| number.checked_mul(unit));
     number.ok_or("not a number, with k, m or g behind it or not")
-}
-
-/// Tells systemd, if that is who started us (sd_notify(3)). It is not told twice, and not waited for.
-fn notify(state: &str) {
-    use std::os::linux::net::SocketAddrExt as _;
-    use std::os::unix::net::{SocketAddr, UnixDatagram};
-
-    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let name = name.into_encoded_bytes();
-    let address = match name.strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name),
-        None => SocketAddr::from_pathname(PathBuf::from(String::from_utf8_lossy(&name).as_ref())),
-    };
-    let sent = address.and_then(|address| {
-        UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address).map(drop)
-    });
-    if let Err(error) = sent {
-        complain!("systemd could not be told {state}: {error}");
-    }
 }
 
 #[cfg(test)]

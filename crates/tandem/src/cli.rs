@@ -6,7 +6,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::exit::Exit;
 use crate::out::{Gone, complain};
-use crate::{cache, completion, man, registrations, univar};
+use crate::{agent, cache, completion, man, registrations, serve, univar, user};
 
 /// Ties Asterisk servers together: what they share, from a shell.
 #[derive(Debug, Parser)]
@@ -22,6 +22,9 @@ enum Command {
     Univar(univar::Univar),
     Registrations(registrations::Registrations),
     Cache(cache::Cache),
+    Serve(serve::Serve),
+    Agent(agent::Agent),
+    User(user::User),
     Completion(completion::Completion),
     Man(man::Man),
 }
@@ -47,6 +50,9 @@ impl Cli {
             Command::Univar(command) => command.run(),
             Command::Registrations(command) => command.run(),
             Command::Cache(command) => command.run(),
+            Command::Serve(command) => command.run(),
+            Command::Agent(command) => command.run(),
+            Command::User(command) => command.run(),
             Command::Completion(command) => command.run(Self::command()),
             Command::Man(command) => command.run(Self::command()),
         }

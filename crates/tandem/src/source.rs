@@ -135,21 +135,10 @@ impl Source {
     }
 
     fn read_file(&self, file: &Path) -> anyhow::Result<Settings> {
-        let name = file.file_name().context("--config needs a file's name")?;
-        // Asterisk looks for included files in its configuration folder, which is where this file is.
-        let folder = match file.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
         if self.verbose {
             complain!("the cache servers are those of {}", file.display());
         }
-        let parsed = conf::read(&name.to_string_lossy(), &mut conf::Folder::new(folder))
-            .with_context(|| format!("cannot use {}", file.display()))?;
-        for warning in &parsed.warnings {
-            complain!("{warning}");
-        }
-        checked(&file.to_string_lossy(), &parsed.sections)
+        read(file)
     }
 
     fn read_list(&self, servers: &str) -> anyhow::Result<Settings> {
@@ -161,6 +150,22 @@ impl Source {
         let general = RawSection { name: GENERAL.into(), lines };
         checked(NO_FILE, &[general])
     }
+}
+
+/// What a universal.conf says, checked.
+pub(crate) fn read(file: &Path) -> anyhow::Result<Settings> {
+    let name = file.file_name().context("a universal.conf needs a file's name")?;
+    // Asterisk looks for included files in its configuration folder, which is where this file is.
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let parsed = conf::read(&name.to_string_lossy(), &mut conf::Folder::new(folder))
+        .with_context(|| format!("cannot use {}", file.display()))?;
+    for warning in &parsed.warnings {
+        complain!("{warning}");
+    }
+    checked(&file.to_string_lossy(), &parsed.sections)
 }
 
 /// The secret in a file. It goes into the checks, whose messages do not say it, and nowhere else.

@@ -1,0 +1,166 @@
+//! What users change of themselves: the password, and one-time codes (TOTP, RFC 6238).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use totp_rs::{Builder, Secret, Totp};
+
+use super::body::Body;
+use super::login::hashing;
+use super::problem::{Problem, Words};
+use crate::db::{self, Outcome};
+use crate::hub::{Hub, lock, now_ms};
+use crate::password;
+use crate::who::{Oneself, Who};
+
+/// A change of the password.
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct NewPassword {
+    old: String,
+    new: String,
+}
+
+/// A code.
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct Code {
+    /// The secret that was offered.
+    secret: String,
+    /// What the authenticator shows for it.
+    code: String,
+}
+
+/// The password, once more.
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct Password {
+    password: String,
+}
+
+/// A secret for an authenticator; it counts once a code of it was shown.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Offer {
+    /// Base32.
+    secret: String,
+    /// `otpauth://…`
+    uri: String,
+}
+
+/// Change the password. All other sessions of the user end.
+#[utoipa::path(post, path = "/api/password", tag = "account", request_body = NewPassword,
+    responses((status = 204), (status = 401, body = Words), (status = 422, body = Words)))]
+pub(super) async fn password(
+    State(hub): State<Arc<Hub>>,
+    Oneself { who, session }: Oneself,
+    Body(change): Body<NewPassword>,
+) -> Result<StatusCode, Problem> {
+    confirm(&hub, &who, change.old).await?;
+    let hash = hashing(&hub, move || password::hash(&change.new)).await?;
+    let hash = hash.map_err(|error| Problem::invalid(error.to_string(), "choose another"))?;
+    let name = who.name.clone();
+    let set = move |db: &mut rusqlite::Connection| {
+        db::users::set_password(db, &name, &hash, Some(&session.hash))
+    };
+    hub.db.run(set).await?;
+    hub.audit(&who, "password", None, who.name.clone(), Outcome::Done, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whoever sits at a browser that was left open does not know it.
+async fn confirm(hub: &Hub, who: &Who, shown: String) -> Result<(), Problem> {
+    if let Some(wait) = lock(&hub.throttle).begin(Instant::now(), &who.name, who.address) {
+        return Err(Problem::throttled(wait));
+    }
+    let name = who.name.clone();
+    let known = hub.db.run(move |db| db::users::credentials(db, &name)).await?;
+    let hash = known.map(|known| known.password);
+    if !hashing(hub, move || password::is_right(&shown, hash.as_deref())).await? {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "the password is wrong", ""));
+    }
+    lock(&hub.throttle).right(&who.name, who.address);
+    Ok(())
+}
+
+/// Get a secret for one-time codes.
+#[utoipa::path(post, path = "/api/totp", tag = "account", responses((status = 200, body = Offer)))]
+pub(super) async fn begin_totp(Oneself { who, .. }: Oneself) -> Result<Json<Offer>, Problem> {
+    let mut bytes = [0; 20];
+    let no_random = |_| {
+        let error = "the system gives no random numbers";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, error, "try again")
+    };
+    getrandom::fill(&mut bytes).map_err(no_random)?;
+    let totp = codes(Secret::from(bytes.to_vec()), &who.name)?;
+    let uri = totp.to_url().map_err(|error| Problem::invalid(error.to_string(), ""))?;
+    Ok(Json(Offer { secret: Secret::from(bytes.to_vec()).to_base32(), uri }))
+}
+
+/// Have codes asked for from now on.
+#[utoipa::path(post, path = "/api/totp/confirm", tag = "account", request_body = Code,
+    responses((status = 204), (status = 422, body = Words)))]
+pub(super) async fn confirm_totp(
+    State(hub): State<Arc<Hub>>,
+    Oneself { who, .. }: Oneself,
+    Body(code): Body<Code>,
+) -> Result<StatusCode, Problem> {
+    let totp = codes(secret(&code.secret)?, &who.name)?;
+    let step = totp.check_current(code.code.trim()).ok_or_else(|| {
+        let cure = "check the clocks of this machine and of the authenticator";
+        Problem::invalid("that is not the code of now", cure)
+    })?;
+    let (name, kept) = (who.name.clone(), code.secret.clone());
+    let set = move |db: &mut rusqlite::Connection| {
+        db::users::set_totp(db, &name, Some(&kept))?;
+        db::users::use_totp(db, &name, i64::try_from(step).unwrap_or(i64::MAX))
+    };
+    hub.db.run(set).await?;
+    hub.audit(&who, "totp on", None, who.name.clone(), Outcome::Done, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Have no codes asked for any more.
+#[utoipa::path(delete, path = "/api/totp", tag = "account", request_body = Password,
+    responses((status = 204), (status = 403, body = Words)))]
+pub(super) async fn end_totp(
+    State(hub): State<Arc<Hub>>,
+    Oneself { who, .. }: Oneself,
+    Body(shown): Body<Password>,
+) -> Result<StatusCode, Problem> {
+    confirm(&hub, &who, shown.password).await?;
+    let name = who.name.clone();
+    hub.db.run(move |db| db::users::set_totp(db, &name, None)).await?;
+    hub.audit(&who, "totp off", None, who.name.clone(), Outcome::Done, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes a code, which is good once.
+pub(super) async fn use_code(hub: &Hub, user: &str, kept: &str, code: &str) -> Result<(), Problem> {
+    let wrong = || Problem::needs_code("the code is wrong, or was used already");
+    let step = codes(secret(kept)?, user)?.check(code.trim(), seconds()).ok_or_else(wrong)?;
+    let (name, step) = (user.to_owned(), i64::try_from(step).unwrap_or(i64::MAX));
+    match hub.db.run(move |db| db::users::use_totp(db, &name, step)).await? {
+        true => Ok(()),
+        false => Err(wrong()),
+    }
+}
+
+fn seconds() -> u64 {
+    u64::try_from(now_ms() / 1000).unwrap_or_default()
+}
+
+fn secret(base32: &str) -> Result<Secret, Problem> {
+    Secret::try_from_base32(base32)
+        .map_err(|_| Problem::invalid("the secret is damaged", "begin anew with /api/totp"))
+}
+
+fn codes(secret: Secret, user: &str) -> Result<Totp, Problem> {
+    // A colon would end the name within the address.
+    let account = user.replace(':', "_");
+    let builder = Builder::new().with_secret(secret).with_account_name(account);
+    builder
+        .with_issuer(Some("Tandem"))
+        .build()
+        .map_err(|error| Problem::invalid(error.to_string(), "begin anew with /api/totp"))
+}

@@ -1,0 +1,155 @@
+//! Changes, as they happen: server-sent events.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse as _, Response};
+use fleet::{Change, Gap, Time};
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::body::Query;
+use super::problem::Words;
+use crate::hub::{Hub, now};
+use crate::who::Who;
+
+/// Changes are gathered for that long: a page cannot show more.
+const GATHER: Duration = Duration::from_millis(100);
+/// A page that hears nothing for longer knows that the hub is gone.
+const TICK: Duration = Duration::from_secs(5);
+/// Changes of one event; more follow at once.
+const CHANGES_MAX: usize = 5000;
+
+/// From where on.
+#[derive(Deserialize, utoipa::IntoParams)]
+pub(super) struct Since {
+    /// The sequence of the last change that is known; `Last-Event-ID` counts more.
+    #[serde(default)]
+    since: Option<u64>,
+}
+
+/// A page that follows.
+struct Follower {
+    hub: Arc<Hub>,
+    who: Who,
+    changed: watch::Receiver<u64>,
+    seq: u64,
+    told_at: Instant,
+    ticked_at: Instant,
+    is_over: bool,
+}
+
+#[derive(Serialize)]
+struct Changes {
+    now_ms: Time,
+    changes: Vec<Change>,
+}
+
+#[derive(Serialize)]
+struct Tick {
+    now_ms: Time,
+}
+
+#[derive(Serialize)]
+struct Bye {
+    why: &'static str,
+}
+
+/// What changes, as it happens: events `changes` (`{now_ms, changes: [Change]}`, with the sequence as
+/// id), `tick` (`{now_ms}`, every five seconds), `gap` (take `/api/state` again) and `bye` (the
+/// session has ended).
+#[utoipa::path(get, path = "/api/events", tag = "fleet", params(Since),
+    responses((status = 200, content_type = "text/event-stream", body = String),
+              (status = 401, body = Words)))]
+pub(super) async fn events(
+    State(hub): State<Arc<Hub>>,
+    who: Who,
+    Query(since): Query<Since>,
+    headers: HeaderMap,
+) -> Response {
+    let last = headers.get("Last-Event-ID").and_then(|id| id.to_str().ok()?.parse().ok());
+    let changed = hub.follow();
+    let seq = last.or(since.since).unwrap_or_else(|| hub.fleet(|fleet| fleet.seq()));
+    let now = Instant::now();
+    let follower = Follower {
+        hub,
+        who,
+        changed,
+        seq,
+        told_at: now.checked_sub(GATHER).unwrap_or(now),
+        ticked_at: now.checked_sub(TICK).unwrap_or(now),
+        is_over: false,
+    };
+    let events = stream::unfold(follower, async |mut follower| {
+        let event = follower.next().await?;
+        Some((Ok::<_, Infallible>(event), follower))
+    });
+    let mut response = Sse::new(events).into_response();
+    // A proxy that gathers what it passes on would make it late.
+    response.headers_mut().insert("X-Accel-Buffering", axum::http::HeaderValue::from_static("no"));
+    response
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<Event> {
+        if self.is_over {
+            return None;
+        }
+        loop {
+            if self.ticked_at + TICK <= Instant::now() {
+                return Some(self.tick().await);
+            }
+            if *self.changed.borrow_and_update() != self.seq {
+                // A tick waits no longer for it.
+                sleep_until(self.told_at + GATHER).await;
+                self.changed.borrow_and_update();
+                let seq = self.seq;
+                match self.hub.fleet(|fleet| fleet.changes_since(seq, CHANGES_MAX)) {
+                    Err(Gap) => return Some(self.last("gap", &serde_json::json!({}))),
+                    Ok(changes) => {
+                        if let Some(event) = self.changes(changes) {
+                            return Some(event);
+                        }
+                    }
+                }
+            }
+            tokio::select! {
+                changed = self.changed.changed() => if changed.is_err() {
+                    return None;
+                },
+                () = sleep_until(self.ticked_at + TICK) => {}
+            }
+        }
+    }
+
+    fn changes(&mut self, changes: Vec<Change>) -> Option<Event> {
+        self.seq = changes.last()?.seq;
+        self.told_at = Instant::now();
+        let event = said("changes", &Changes { now_ms: now(), changes });
+        Some(event.id(self.seq.to_string()))
+    }
+
+    async fn tick(&mut self) -> Event {
+        self.ticked_at = Instant::now();
+        if !self.who.is_still_good(&self.hub).await {
+            return self.last("bye", &Bye { why: "session" });
+        }
+        said("tick", &Tick { now_ms: now() })
+    }
+
+    fn last(&mut self, name: &str, data: &impl Serialize) -> Event {
+        self.is_over = true;
+        said(name, data)
+    }
+}
+
+fn said(name: &str, data: &impl Serialize) -> Event {
+    let event = Event::default().event(name).json_data(data);
+    event.expect("it has a form in JSON")
+}

@@ -1,0 +1,127 @@
+//! Logging in and out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+
+use super::body::Body;
+use super::problem::{Problem, Words};
+use crate::db::{self, Outcome, Role};
+use crate::hub::{Hub, lock, now_ms};
+use crate::who::{COOKIE_NAME, Oneself, Who};
+use crate::{password, secret};
+
+/// Who wants in.
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct Login {
+    user: String,
+    password: String,
+    /// The one-time code, for users that have such.
+    #[serde(default)]
+    code: Option<String>,
+}
+
+/// Who is logged in.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct LoggedIn {
+    user: String,
+    role: Role,
+    /// To be sent as `X-CSRF-Token` with requests that change something.
+    csrf: String,
+}
+
+/// Log in: a cookie follows.
+#[utoipa::path(post, path = "/api/login", tag = "session", request_body = Login,
+    responses((status = 200, body = LoggedIn),
+              (status = 401, body = Words, description = "wrong; or `needs` says that a code is asked for"),
+              (status = 429, body = Words, description = "too many wrong tries: `Retry-After`")))]
+pub(super) async fn login(
+    State(hub): State<Arc<Hub>>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    Body(login): Body<Login>,
+) -> Result<Response, Problem> {
+    let from = address.ip().to_canonical();
+    if let Some(wait) = lock(&hub.throttle).begin(Instant::now(), &login.user, from) {
+        return Err(Problem::throttled(wait));
+    }
+    let checked = check(&hub, &login).await;
+    let who = Who { name: login.user.clone(), role: Role::Viewer, session: None, address: from };
+    let role = match checked {
+        Ok(role) => role,
+        Err(problem) => {
+            hub.audit(&who, "login", None, "", Outcome::Refused, Some(problem.error().into()))
+                .await?;
+            return Err(problem);
+        }
+    };
+    lock(&hub.throttle).right(&login.user, from);
+    let no_random = |error: secret::NoRandom| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), "try again")
+    };
+    let (token, csrf) = (secret::new().map_err(no_random)?, secret::new().map_err(no_random)?);
+    let (hash, user, kept) = (secret::hash(&token), login.user.clone(), csrf.clone());
+    let begin = move |db: &mut rusqlite::Connection| {
+        db::sessions::begin(db, now_ms(), &hash, &user, &kept, &from.to_string())
+    };
+    hub.db.run(begin).await?;
+    hub.audit(&who, "login", None, "", Outcome::Done, None).await?;
+    let secure = if hub.config.is_tls() { "; Secure" } else { "" };
+    let age = db::sessions::AGE_MAX.as_secs();
+    let cookie =
+        format!("{COOKIE_NAME}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}");
+    let body = Json(LoggedIn { user: login.user, role, csrf });
+    Ok(([(header::SET_COOKIE, cookie)], body).into_response())
+}
+
+/// The user's role, if all that was shown is right.
+async fn check(hub: &Hub, login: &Login) -> Result<Role, Problem> {
+    let name = login.user.clone();
+    let known = hub.db.run(move |db| db::users::credentials(db, &name)).await?;
+    let (shown, hash) =
+        (login.password.clone(), known.as_ref().map(|known| known.password.clone()));
+    let is_right = hashing(hub, move || password::is_right(&shown, hash.as_deref())).await?;
+    let known = known.filter(|_| is_right).ok_or_else(Problem::wrong_login)?;
+    if let Some(secret) = known.totp {
+        let Some(code) = &login.code else {
+            return Err(Problem::needs_code("a one-time code is asked for, too"));
+        };
+        super::account::use_code(hub, &login.user, &secret, code).await?;
+    }
+    Ok(known.role)
+}
+
+/// Does it on a thread that may block, few at once: it takes memory.
+pub(super) async fn hashing<T: Send + 'static>(
+    hub: &Hub,
+    act: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let ending = || Problem::from(crate::db::DbError::Ending);
+    let _permit = hub.hashing.acquire().await.map_err(|_| ending())?;
+    tokio::task::spawn_blocking(act).await.map_err(|_| ending())
+}
+
+/// Log out: the session ends.
+#[utoipa::path(post, path = "/api/logout", tag = "session", responses((status = 204)))]
+pub(super) async fn logout(
+    State(hub): State<Arc<Hub>>,
+    Oneself { session, .. }: Oneself,
+) -> Result<Response, Problem> {
+    hub.db.run(move |db| db::sessions::end(db, &session.hash)).await?;
+    let cookie = format!("{COOKIE_NAME}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    let mut headers = HeaderMap::new();
+    headers.insert(header::SET_COOKIE, cookie.parse().expect("it is one line"));
+    Ok((StatusCode::NO_CONTENT, headers).into_response())
+}
+
+/// Who is logged in with this cookie.
+#[utoipa::path(get, path = "/api/session", tag = "session",
+    responses((status = 200, body = LoggedIn), (status = 401, body = Words)))]
+pub(super) async fn session(Oneself { who, session }: Oneself) -> Json<LoggedIn> {
+    Json(LoggedIn { user: who.name, role: who.role, csrf: session.csrf })
+}

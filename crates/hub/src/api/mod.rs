@@ -1,0 +1,143 @@
+//! The API, a file a resource. Each handler says in its attribute what `/api/openapi.json` says of it.
+
+mod account;
+mod actions;
+mod agents;
+mod audit;
+mod body;
+mod docs;
+mod events;
+mod history;
+mod login;
+mod metrics;
+mod problem;
+mod state;
+mod tokens;
+mod users;
+mod variables;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse as _, Response};
+use axum::routing::{any, get};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate as _, SizeAbove};
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::hub::Hub;
+pub(crate) use metrics::registration_word;
+pub(crate) use problem::Problem;
+
+/// Longest body of a request: a universal variable of memcached's largest, with each byte escaped.
+const BODY_MAX_BYTES: usize = 6 * 1024 * 1024 + 1024;
+/// How long a request's body may take to arrive, and its answer to be made.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Tandem",
+        description = "Every server's peers, calls and voicemail. Log in for a cookie, or send \
+                       `Authorization: Bearer TOKEN`; with a cookie, a request that changes \
+                       something carries `X-CSRF-Token`. Errors say what was wrong (`error`) and \
+                       what to do (`cure`)."
+    ),
+    components(schemas(fleet::Change, problem::Words))
+)]
+struct Described;
+
+/// All that the hub answers.
+pub(crate) fn router(hub: Arc<Hub>) -> Router {
+    let (api, mut described) = OpenApiRouter::with_openapi(Described::openapi())
+        .routes(routes!(login::login))
+        .routes(routes!(login::logout))
+        .routes(routes!(login::session))
+        .routes(routes!(account::password))
+        .routes(routes!(account::begin_totp, account::end_totp))
+        .routes(routes!(account::confirm_totp))
+        .routes(routes!(state::state))
+        .routes(routes!(events::events))
+        .routes(routes!(actions::hangup))
+        .routes(routes!(actions::transfer))
+        .routes(routes!(actions::originate))
+        .routes(routes!(actions::qualify))
+        .routes(routes!(history::peer))
+        .routes(routes!(history::calls))
+        .routes(routes!(variables::list))
+        .routes(routes!(variables::put, variables::delete))
+        .routes(routes!(variables::registrations))
+        .routes(routes!(users::list, users::add))
+        .routes(routes!(users::change, users::remove))
+        .routes(routes!(tokens::list, tokens::add))
+        .routes(routes!(tokens::remove))
+        .routes(routes!(agents::list, agents::invite))
+        .routes(routes!(agents::remove))
+        .routes(routes!(audit::list))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(metrics::healthz))
+        .split_for_parts();
+    described.info.version = env!("CARGO_PKG_VERSION").into();
+    let json = described.to_json().expect("it has a form in JSON");
+    let page = docs::page(&described);
+    let openapi = async move || ([(header::CONTENT_TYPE, "application/json")], json);
+    // Live pages and agents take as long as they like, once they have begun.
+    let in_time = TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_TIMEOUT);
+    Router::new()
+        .merge(api)
+        .route("/api/openapi.json", get(openapi))
+        .route(
+            "/api/docs",
+            get(async move || ([(header::CONTENT_SECURITY_POLICY, docs::POLICY)], Html(page))),
+        )
+        .route("/api/{*rest}", any(async || Problem::no_such_place()))
+        .route(link::AGENT_PATH, get(crate::agents::connect))
+        .fallback(crate::pages::page)
+        .layer(in_time)
+        .layer(RequestBodyLimitLayer::new(BODY_MAX_BYTES))
+        .layer(compression())
+        .layer(middleware::from_fn_with_state(Arc::clone(&hub), admit))
+        .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(always(header::REFERRER_POLICY, "no-referrer"))
+        .layer(always(header::X_FRAME_OPTIONS, "DENY"))
+        .layer(always(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .layer(always(HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
+        .with_state(hub)
+}
+
+/// Nothing but what the hub itself sent: no script within a page, nothing from elsewhere.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; \
+    form-action 'self'; frame-ancestors 'none'";
+
+fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}
+
+/// Not events: each must arrive at once.
+fn compression() -> CompressionLayer<impl tower_http::compression::predicate::Predicate> {
+    let predicate = SizeAbove::new(1024).and(NotForContentType::const_new("text/event-stream"));
+    CompressionLayer::new().compress_when(predicate)
+}
+
+/// Lets in who may connect.
+async fn admit(
+    State(hub): State<Arc<Hub>>,
+    ConnectInfo(address): ConnectInfo<std::net::SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if hub.acl.permits(address.ip()) {
+        return next.run(request).await;
+    }
+    tracing::warn!("{} is not let in: `acl`", address.ip());
+    Problem::not_let_in(address.ip()).into_response()
+}

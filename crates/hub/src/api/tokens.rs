@@ -1,0 +1,86 @@
+//! Tokens for programs, for administrators.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::body::{Body, Path};
+use super::problem::{Problem, Words};
+use crate::db::{self, Outcome, Role, TokenRow};
+use crate::hub::{Hub, now_ms};
+use crate::secret;
+use crate::who::Administrator;
+
+/// A new token.
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct NewToken {
+    /// What it is for.
+    name: String,
+    role: Role,
+    /// Until it ends; never if nothing is said.
+    #[serde(default)]
+    days: Option<u32>,
+}
+
+/// The token itself: it is shown this once.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Made {
+    id: i64,
+    token: String,
+}
+
+const DAY_MS: i64 = 86_400_000;
+const NAME_MAX_BYTES: usize = 64;
+
+/// All tokens.
+#[utoipa::path(get, path = "/api/tokens", tag = "tokens", responses((status = 200, body = [TokenRow])))]
+pub(super) async fn list(
+    State(hub): State<Arc<Hub>>,
+    _: Administrator,
+) -> Result<Json<Vec<TokenRow>>, Problem> {
+    Ok(Json(hub.db.run(|db| db::tokens::list(db)).await?))
+}
+
+/// Make a token.
+#[utoipa::path(post, path = "/api/tokens", tag = "tokens", request_body = NewToken,
+    responses((status = 200, body = Made), (status = 422, body = Words)))]
+pub(super) async fn add(
+    State(hub): State<Arc<Hub>>,
+    Administrator(who): Administrator,
+    Body(new): Body<NewToken>,
+) -> Result<Json<Made>, Problem> {
+    if !(1..=NAME_MAX_BYTES).contains(&new.name.len()) || new.name.chars().any(char::is_control) {
+        let cure = "say what it is for, in 1 to 64 bytes";
+        return Err(Problem::invalid("that is no name for a token", cure));
+    }
+    let token = secret::new().map_err(|error| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), "try again")
+    })?;
+    let (hash, name, role) = (secret::hash(&token), new.name.clone(), new.role);
+    let expires = new.days.map(|days| now_ms() + i64::from(days) * DAY_MS);
+    let add = move |db: &mut rusqlite::Connection| {
+        db::tokens::add(db, now_ms(), &name, role, &hash, expires)
+    };
+    let id = hub.db.run(add).await?;
+    let detail = Some(format!("number {id}, as {}", role.word()));
+    hub.audit(&who, "token add", None, new.name, Outcome::Done, detail).await?;
+    Ok(Json(Made { id, token }))
+}
+
+/// Remove a token.
+#[utoipa::path(delete, path = "/api/tokens/{id}", tag = "tokens", params(("id" = i64, Path)),
+    responses((status = 204), (status = 404, body = Words)))]
+pub(super) async fn remove(
+    State(hub): State<Arc<Hub>>,
+    Administrator(who): Administrator,
+    Path(id): Path<i64>,
+) -> Result<StatusCode, Problem> {
+    if !hub.db.run(move |db| db::tokens::remove(db, id)).await? {
+        return Err(Problem::no_such("token", &id.to_string()));
+    }
+    hub.audit(&who, "token remove", None, id.to_string(), Outcome::Done, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

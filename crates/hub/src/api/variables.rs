@@ -1,0 +1,181 @@
+//! Universal variables and shared registrations.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::body::{Body, Path, Query};
+use super::problem::{Problem, Words};
+use crate::db::{DbError, Outcome};
+use crate::hub::Hub;
+use crate::variables::{Cache, Registration, Variable, VariableError, Variables};
+use crate::who::{Operator, Who};
+
+/// Which variables.
+#[derive(Deserialize, utoipa::IntoParams)]
+pub(super) struct Wanted {
+    /// What their names begin with.
+    #[serde(default)]
+    prefix: String,
+    /// At most so many, up to 5000.
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+/// Variables, and how the caches are.
+#[derive(Default, Serialize, utoipa::ToSchema)]
+pub(super) struct List {
+    /// Whether the hub was told of the caches at all.
+    configured: bool,
+    variables: Vec<Variable>,
+    /// Whether there are more.
+    truncated: bool,
+    /// Why some may be missing.
+    gaps: Vec<String>,
+    servers: Vec<Cache>,
+}
+
+/// Registrations.
+#[derive(Default, Serialize, utoipa::ToSchema)]
+pub(super) struct Registrations {
+    /// Whether the hub was told of the caches at all.
+    configured: bool,
+    registrations: Vec<Registration>,
+    /// Whether there are more.
+    truncated: bool,
+    /// Why some may be missing.
+    gaps: Vec<String>,
+}
+
+/// What to write.
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct Value {
+    value: String,
+    /// For how long; for ever if nothing is said.
+    #[serde(default)]
+    ttl_s: Option<u64>,
+}
+
+const VARIABLES_MAX: usize = 5000;
+const REGISTRATIONS_MAX: usize = 20_000;
+
+async fn ask<T: Send + 'static>(
+    variables: &Arc<Variables>,
+    act: impl FnOnce(&Variables) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let variables = Arc::clone(variables);
+    let done = tokio::task::spawn_blocking(move || act(&variables)).await;
+    done.map_err(|_| DbError::Ending.into())
+}
+
+fn configured(hub: &Hub) -> Result<&Arc<Variables>, Problem> {
+    hub.variables.as_ref().ok_or_else(|| {
+        let cure =
+            "name a universal.conf in hub.toml: universal_conf = \"/etc/asterisk/universal.conf\"";
+        Problem::conflict("the hub knows no cache servers", cure)
+    })
+}
+
+/// Universal variables; registrations are not among them.
+#[utoipa::path(get, path = "/api/variables", tag = "variables", params(Wanted),
+    responses((status = 200, body = List)))]
+pub(super) async fn list(
+    State(hub): State<Arc<Hub>>,
+    _: Who,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<List>, Problem> {
+    let Some(variables) = &hub.variables else { return Ok(Json(List::default())) };
+    let limit = wanted.limit.unwrap_or(VARIABLES_MAX).min(VARIABLES_MAX);
+    let ask = ask(variables, move |variables| {
+        let found = variables.list(&wanted.prefix, limit);
+        List {
+            configured: true,
+            variables: found.rows,
+            truncated: found.truncated,
+            gaps: found.gaps,
+            servers: variables.caches(),
+        }
+    });
+    Ok(Json(ask.await?))
+}
+
+/// Which phone is registered where.
+#[utoipa::path(get, path = "/api/registrations", tag = "variables",
+    responses((status = 200, body = Registrations)))]
+pub(super) async fn registrations(
+    State(hub): State<Arc<Hub>>,
+    _: Who,
+) -> Result<Json<Registrations>, Problem> {
+    let Some(variables) = &hub.variables else { return Ok(Json(Registrations::default())) };
+    let ask = ask(variables, |variables| {
+        let found = variables.registrations(REGISTRATIONS_MAX);
+        Registrations {
+            configured: true,
+            registrations: found.rows,
+            truncated: found.truncated,
+            gaps: found.gaps,
+        }
+    });
+    Ok(Json(ask.await?))
+}
+
+/// Write a variable.
+#[utoipa::path(put, path = "/api/variables/{name}", tag = "variables", request_body = Value,
+    params(("name" = String, Path)), responses((status = 204), (status = 422, body = Words), (status = 503, body = Words)))]
+pub(super) async fn put(
+    State(hub): State<Arc<Hub>>,
+    Operator(who): Operator,
+    Path(name): Path<String>,
+    Body(Value { value, ttl_s }): Body<Value>,
+) -> Result<StatusCode, Problem> {
+    let named = name.clone();
+    let ttl = ttl_s.map(Duration::from_secs);
+    let set = move |variables: &Variables| variables.set(&named, value.as_bytes(), ttl);
+    let done = ask(configured(&hub)?, set).await?;
+    told(&hub, &who, "variable set", name, done).await
+}
+
+/// Delete a variable.
+#[utoipa::path(delete, path = "/api/variables/{name}", tag = "variables",
+    params(("name" = String, Path)), responses((status = 204), (status = 404, body = Words), (status = 503, body = Words)))]
+pub(super) async fn delete(
+    State(hub): State<Arc<Hub>>,
+    Operator(who): Operator,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let named = name.clone();
+    let done = ask(configured(&hub)?, move |variables| variables.delete(&named)).await?;
+    told(&hub, &who, "variable delete", name, done).await
+}
+
+async fn told(
+    hub: &Hub,
+    who: &Who,
+    action: &str,
+    name: String,
+    done: Result<(), VariableError>,
+) -> Result<StatusCode, Problem> {
+    let (outcome, detail) = match &done {
+        Ok(()) => (Outcome::Done, None),
+        Err(error) => (Outcome::Failed, Some(error.to_string())),
+    };
+    hub.audit(who, action, None, name, outcome, detail).await?;
+    match done {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(error) => {
+            let (status, cure) = match &error {
+                VariableError::Missing(_) => (StatusCode::NOT_FOUND, ""),
+                VariableError::Unreachable(_) => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "it may have been done; read it before you try again",
+                ),
+                _ => (StatusCode::UNPROCESSABLE_ENTITY, ""),
+            };
+            Err(Problem::new(status, error.to_string(), cure))
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! `hub.toml`.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use acl::{Acl, RuleError};
+use agent::AmiConfig;
+use link::Rules;
+use serde::Deserialize;
+
+/// Where the configuration is, if nothing is said.
+pub const DEFAULT_PATH: &str = "/etc/tandem/hub.toml";
+
+/// `hub.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Address and port; this machine's own alone, until it says otherwise. Beyond this machine
+    /// there is TLS, always.
+    #[serde(default = "loopback")]
+    pub listen: SocketAddr,
+    /// How agents and browsers name this machine, for the command that enrols an agent, and in the
+    /// certificate that is made: `hub.example.com`.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The folder for what must be kept: the database, a certificate of our own.
+    #[serde(default = "data")]
+    pub data: PathBuf,
+    /// The caches' configuration, for the pages on universal variables and registrations.
+    #[serde(default)]
+    pub universal_conf: Option<PathBuf>,
+    /// Who may connect: `permit ADDRESS` and `deny ADDRESS` in order, the first that matches
+    /// decides; with any rule, all others are denied. Agents too.
+    #[serde(default)]
+    pub acl: Vec<String>,
+    /// A certificate; else one is made where TLS is needed.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+    /// How long history is kept, in days.
+    #[serde(default = "history_days")]
+    pub history_days: u32,
+    /// The servers that are not known by their agent's enrolment alone.
+    #[serde(default, rename = "server")]
+    pub servers: Vec<ServerConfig>,
+}
+
+/// `[tls]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Certificates (PEM), the server's first.
+    pub certificate: PathBuf,
+    /// The first one's key (PEM).
+    pub key: PathBuf,
+}
+
+/// `[[server]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// As people call it.
+    pub name: String,
+    /// Which of its peers are trunks: `PJSIP/provider`, or `IAX2/to-*`.
+    #[serde(default)]
+    pub trunks: Vec<String>,
+    /// How to reach it without an agent.
+    #[serde(default)]
+    pub ami: Option<AmiConfig>,
+    /// What may be done to it, if it has no agent; an agent has rules of its own.
+    #[serde(default)]
+    pub allow: Rules,
+}
+
+/// Why a configuration is of no use.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("{path}: {error}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// It is not what it should be; the error names the line.
+    #[error("{path}: {error}")]
+    Parse {
+        /// Which.
+        path: PathBuf,
+        /// Why, and where.
+        error: Box<toml::de::Error>,
+    },
+    /// There is a secret in it, and everybody may read it.
+    #[error("{path}: others may read it, and a secret is in it: chmod o= {path}")]
+    Readable {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A rule of `acl` is none.
+    #[error("{path}: `acl`: {error}")]
+    Acl {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: RuleError,
+    },
+    /// A server's name is used twice, or is none.
+    #[error("{path}: server {name:?}: {why}")]
+    Server {
+        /// Which file.
+        path: PathBuf,
+        /// Which server.
+        name: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Longest name of a server, in bytes.
+pub const NAME_MAX_BYTES: usize = 64;
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8088))
+}
+
+fn data() -> PathBuf {
+    "/var/lib/tandem".into()
+}
+
+fn history_days() -> u32 {
+    90
+}
+
+/// Whether a server may be called so: it goes into addresses and file names.
+#[must_use]
+pub fn is_server_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    (1..=NAME_MAX_BYTES).contains(&name.len())
+        && !name.starts_with('.')
+        && name.chars().all(is_plain)
+}
+
+impl Config {
+    /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the file, and the line or the setting.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let failed = |error| ConfigError::Read { path: path.into(), error };
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.into(), error: Box::new(error) })?;
+        let has_secret =
+            |server: &ServerConfig| server.ami.as_ref().is_some_and(|ami| ami.secret.is_some());
+        let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
+        if mode & 0o007 != 0 && config.servers.iter().any(has_secret) {
+            return Err(ConfigError::Readable { path: path.into() });
+        }
+        config.acl().map_err(|error| ConfigError::Acl { path: path.into(), error })?;
+        config.check_servers(path)?;
+        Ok(config)
+    }
+
+    /// Who may connect.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is none.
+    pub fn acl(&self) -> Result<Acl, RuleError> {
+        Acl::parse(self.acl.iter().map(String::as_str))
+    }
+
+    /// Whether it is spoken with over TLS: always, but for this machine alone.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some() || !self.listen.ip().is_loopback()
+    }
+
+    /// How a browser on this machine, or an agent elsewhere, reaches it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.is_tls() { "https" } else { "http" };
+        let port = self.listen.port();
+        match &self.name {
+            Some(name) => format!("{scheme}://{name}:{port}"),
+            None if self.listen.ip().is_unspecified() => format!("{scheme}://localhost:{port}"),
+            None => format!("{scheme}://{}", self.listen),
+        }
+    }
+
+    /// Where the database is.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.data.join("hub.db")
+    }
+
+    fn check_servers(&self, path: &Path) -> Result<(), ConfigError> {
+        let bad = |name: &str, why: &str| ConfigError::Server {
+            path: path.into(),
+            name: name.into(),
+            why: why.into(),
+        };
+        let mut names = std::collections::BTreeSet::new();
+        for server in &self.servers {
+            let name = server.name.as_str();
+            if !is_server_name(name) {
+                let why = "a name has letters, digits, `-`, `_` and `.`, at most 64 bytes";
+                return Err(bad(name, why));
+            }
+            if !names.insert(name) {
+                return Err(bad(name, "it is there twice"));
+            }
+            if let Some(ami) = &server.ami {
+                agent::Ami::new(ami).map_err(|error| bad(name, &format!("ami: {error}")))?;
+            }
+        }
+        Ok(())
+    }
+}

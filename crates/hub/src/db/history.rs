@@ -1,0 +1,170 @@
+//! What was: peers that came and went, and calls that are over.
+
+use rusqlite::{Connection, params};
+use serde::Serialize;
+
+/// A peer became so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct PeerRow {
+    /// When.
+    pub at_ms: i64,
+    /// Where.
+    pub server: String,
+    /// Its driver.
+    pub driver: String,
+    /// Its name.
+    pub name: String,
+    /// What it became: `registered`, `unregistered` …; `unknown` when the server went out of sight.
+    pub registration: String,
+    /// From where.
+    pub address: Option<String>,
+}
+
+/// A call that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct CallRow {
+    /// When it began.
+    pub began_ms: i64,
+    /// When it was gone.
+    pub ended_ms: i64,
+    /// Where.
+    pub server: String,
+    /// Asterisk's `Linkedid`.
+    pub linkedid: String,
+    /// `in`, `out`, `through` or `internal`.
+    pub direction: String,
+    /// Whether it was seen answered.
+    pub answered: bool,
+    /// Who called: number, name, peer.
+    pub from: [Option<String>; 3],
+    /// Who was called: likewise.
+    pub to: [Option<String>; 3],
+}
+
+pub(crate) fn add(
+    db: &mut Connection,
+    peers: &[PeerRow],
+    calls: &[CallRow],
+) -> rusqlite::Result<()> {
+    let transaction = db.transaction()?;
+    {
+        let mut add = transaction.prepare_cached(
+            "INSERT INTO peer_history (at_ms, server, driver, name, registration, address)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?;
+        for peer in peers {
+            let PeerRow { at_ms, server, driver, name, registration, address } = peer;
+            add.execute(params![at_ms, server, driver, name, registration, address])?;
+        }
+        let mut add = transaction.prepare_cached(
+            "INSERT OR REPLACE INTO call_history (began_ms, ended_ms, server, linkedid, direction,
+             answered, from_number, from_name, from_peer, to_number, to_name, to_peer)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?;
+        for call in calls {
+            let CallRow { began_ms, ended_ms, server, linkedid, direction, answered, from, to } =
+                call;
+            let [from_number, from_name, from_peer] = from;
+            let [to_number, to_name, to_peer] = to;
+            add.execute(params![
+                began_ms,
+                ended_ms,
+                server,
+                linkedid,
+                direction,
+                answered,
+                from_number,
+                from_name,
+                from_peer,
+                to_number,
+                to_name,
+                to_peer
+            ])?;
+        }
+    }
+    transaction.commit()
+}
+
+/// A peer's past from one moment to another, and what it was before, the oldest first.
+pub(crate) fn peer(
+    db: &Connection,
+    server: &str,
+    driver: &str,
+    name: &str,
+    [from_ms, to_ms]: [i64; 2],
+    limit: i64,
+) -> rusqlite::Result<Vec<PeerRow>> {
+    let mut some = db.prepare_cached(
+        "SELECT at_ms, registration, address FROM peer_history
+         WHERE server = ?1 AND driver = ?2 AND name = ?3 AND at_ms < ?5 AND at_ms >= coalesce(
+             (SELECT max(at_ms) FROM peer_history
+              WHERE server = ?1 AND driver = ?2 AND name = ?3 AND at_ms <= ?4), ?4)
+         ORDER BY at_ms, id LIMIT ?6",
+    )?;
+    let rows = some.query_map(params![server, driver, name, from_ms, to_ms, limit], |row| {
+        Ok(PeerRow {
+            at_ms: row.get(0)?,
+            server: server.into(),
+            driver: driver.into(),
+            name: name.into(),
+            registration: row.get(1)?,
+            address: row.get(2)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// Calls that began before a moment, the latest first.
+pub(crate) fn calls(db: &Connection, before_ms: i64, limit: i64) -> rusqlite::Result<Vec<CallRow>> {
+    let mut some = db.prepare_cached(
+        "SELECT began_ms, ended_ms, server, linkedid, direction, answered, from_number, from_name,
+         from_peer, to_number, to_name, to_peer FROM call_history
+         WHERE began_ms < ?1 ORDER BY began_ms DESC LIMIT ?2",
+    )?;
+    let rows = some.query_map([before_ms, limit], |row| {
+        Ok(CallRow {
+            began_ms: row.get(0)?,
+            ended_ms: row.get(1)?,
+            server: row.get(2)?,
+            linkedid: row.get(3)?,
+            direction: row.get(4)?,
+            answered: row.get(5)?,
+            from: [row.get(6)?, row.get(7)?, row.get(8)?],
+            to: [row.get(9)?, row.get(10)?, row.get(11)?],
+        })
+    })?;
+    rows.collect()
+}
+
+/// The last state of every peer, to go on from.
+pub(crate) fn last_of_peers(db: &Connection) -> rusqlite::Result<Vec<PeerRow>> {
+    let mut all = db.prepare_cached(
+        "SELECT at_ms, server, driver, name, registration, address FROM peer_history AS last
+         WHERE id = (SELECT id FROM peer_history AS any WHERE any.server = last.server
+             AND any.driver = last.driver AND any.name = last.name ORDER BY at_ms DESC, id DESC LIMIT 1)",
+    )?;
+    let rows = all.query_map([], |row| {
+        Ok(PeerRow {
+            at_ms: row.get(0)?,
+            server: row.get(1)?,
+            driver: row.get(2)?,
+            name: row.get(3)?,
+            registration: row.get(4)?,
+            address: row.get(5)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// Forgets what was before, but for each peer's last state.
+pub(crate) fn forget(db: &mut Connection, before_ms: i64) -> rusqlite::Result<()> {
+    let transaction = db.transaction()?;
+    transaction.execute("DELETE FROM call_history WHERE began_ms < ?1", [before_ms])?;
+    transaction.execute(
+        "DELETE FROM peer_history AS old WHERE at_ms < ?1 AND EXISTS (SELECT 1 FROM peer_history AS
+         later WHERE later.server = old.server AND later.driver = old.driver AND later.name = old.name
+         AND (later.at_ms, later.id) > (old.at_ms, old.id))",
+        [before_ms],
+    )?;
+    transaction.commit()
+}

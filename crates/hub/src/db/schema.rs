@@ -1,0 +1,99 @@
+//! The tables, and how older ones become them.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// Each brings the schema one number up. Never changed once they were released: a new one is added.
+const MIGRATIONS: [&str; 1] = [r"
+CREATE TABLE user (
+    name TEXT PRIMARY KEY,
+    role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'administrator')),
+    password TEXT NOT NULL,                -- argon2id, as a PHC string
+    totp TEXT,                             -- the secret, once it was confirmed
+    totp_step INTEGER NOT NULL DEFAULT 0,  -- the last step that was used: a code is good once
+    created_ms INTEGER NOT NULL,
+    last_login_ms INTEGER
+) STRICT;
+CREATE TABLE session (
+    hash BLOB PRIMARY KEY,
+    user TEXT NOT NULL REFERENCES user ON DELETE CASCADE ON UPDATE CASCADE,
+    csrf TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    used_ms INTEGER NOT NULL,
+    address TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE token (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    hash BLOB NOT NULL UNIQUE,
+    role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'administrator')),
+    created_ms INTEGER NOT NULL,
+    used_ms INTEGER,
+    expires_ms INTEGER
+) STRICT;
+CREATE TABLE agent (
+    server TEXT PRIMARY KEY,
+    key BLOB,                              -- its hash; none before it has enrolled
+    token BLOB,                            -- the hash of a one-time token that waits
+    token_expires_ms INTEGER,
+    enrolled_ms INTEGER,
+    seen_ms INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX agent_key ON agent (key);
+CREATE UNIQUE INDEX agent_token ON agent (token);
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms INTEGER NOT NULL,
+    user TEXT NOT NULL,
+    address TEXT NOT NULL,
+    action TEXT NOT NULL,
+    server TEXT,
+    target TEXT NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('done', 'refused', 'failed')),
+    detail TEXT
+) STRICT;
+CREATE TABLE peer_history (
+    id INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    server TEXT NOT NULL,
+    driver TEXT NOT NULL,
+    name TEXT NOT NULL,
+    registration TEXT NOT NULL,
+    address TEXT
+) STRICT;
+CREATE INDEX peer_history_of ON peer_history (server, driver, name, at_ms);
+CREATE INDEX peer_history_at ON peer_history (at_ms);
+CREATE TABLE call_history (
+    id INTEGER PRIMARY KEY,
+    began_ms INTEGER NOT NULL,
+    ended_ms INTEGER NOT NULL,
+    server TEXT NOT NULL,
+    linkedid TEXT NOT NULL,
+    direction TEXT NOT NULL,
+    answered INTEGER NOT NULL,
+    from_number TEXT, from_name TEXT, from_peer TEXT,
+    to_number TEXT, to_name TEXT, to_peer TEXT,
+    UNIQUE (server, linkedid)
+) STRICT;
+CREATE INDEX call_history_at ON call_history (began_ms);
+"];
+
+pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// Settings of the connection, and the schema. Says the number of the schema that it found, or made.
+pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<i64> {
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // What was told to a person as done must survive the machine's end, too.
+    connection.pragma_update(None, "synchronous", "full")?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut version: i64 =
+        transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    while let Some(migration) = usize::try_from(version).ok().and_then(|at| MIGRATIONS.get(at)) {
+        transaction.execute_batch(migration)?;
+        version += 1;
+        transaction.pragma_update(None, "user_version", version)?;
+    }
+    transaction.commit()?;
+    Ok(version)
+}

@@ -1,0 +1,78 @@
+//! Who is logged in.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::users::Role;
+use crate::secret::Hash;
+
+/// After how long without use a session ends.
+pub(crate) const IDLE_MAX: Duration = Duration::from_secs(12 * 3600);
+/// After how long it ends whatever happens.
+pub(crate) const AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A use is written down again after that long: not every request is a write.
+const NOTED_EVERY: Duration = Duration::from_secs(60);
+
+/// A session that is good.
+#[derive(Clone, Debug)]
+pub struct SessionRow {
+    /// Whose.
+    pub user: String,
+    /// What the user may do now.
+    pub role: Role,
+    /// What requests that change something must carry.
+    pub csrf: String,
+}
+
+pub(crate) fn begin(
+    db: &mut Connection,
+    now_ms: i64,
+    hash: &Hash,
+    user: &str,
+    csrf: &str,
+    address: &str,
+) -> rusqlite::Result<()> {
+    let transaction = db.transaction()?;
+    transaction.execute(
+        "DELETE FROM session WHERE used_ms < ?1 OR created_ms < ?2",
+        [now_ms - millis(IDLE_MAX), now_ms - millis(AGE_MAX)],
+    )?;
+    transaction.execute(
+        "INSERT INTO session (hash, user, csrf, created_ms, used_ms, address)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?5)",
+        params![hash, user, csrf, now_ms, address],
+    )?;
+    let note = "UPDATE user SET last_login_ms = ?2 WHERE name = ?1";
+    transaction.execute(note, params![user, now_ms])?;
+    transaction.commit()
+}
+
+/// The session, if it is good; it is used now.
+pub(crate) fn of(
+    db: &Connection,
+    now_ms: i64,
+    hash: &Hash,
+) -> rusqlite::Result<Option<SessionRow>> {
+    let one = "SELECT user, role, csrf, used_ms, session.created_ms
+               FROM session JOIN user ON user.name = session.user WHERE hash = ?1";
+    let found = db.query_row(one, [hash], |row| {
+        let session = SessionRow { user: row.get(0)?, role: row.get(1)?, csrf: row.get(2)? };
+        Ok((session, row.get::<_, i64>(3)?, row.get::<_, i64>(4)?))
+    });
+    let Some((session, used_ms, created_ms)) = found.optional()? else { return Ok(None) };
+    let is_good = now_ms - used_ms <= millis(IDLE_MAX) && now_ms - created_ms <= millis(AGE_MAX);
+    if is_good && now_ms - used_ms > millis(NOTED_EVERY) {
+        db.execute("UPDATE session SET used_ms = ?2 WHERE hash = ?1", params![hash, now_ms])?;
+    }
+    Ok(is_good.then_some(session))
+}
+
+pub(crate) fn end(db: &Connection, hash: &Hash) -> rusqlite::Result<()> {
+    db.execute("DELETE FROM session WHERE hash = ?1", [hash])?;
+    Ok(())
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

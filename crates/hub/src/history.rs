@@ -1,0 +1,220 @@
+//! Writes down what was: it follows the fleet like a page does.
+//!
+//! A state that lasts for less than a moment may be missed, for the fleet tells each thing as it is now.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleet::{
+    CallState, CallView, Change, Direction, Driver, Freshness, Gap, Parts, Party, PeerId, PeerView,
+    Registration, Text, What,
+};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::api::registration_word;
+use crate::db::{self, CallRow, PeerRow};
+use crate::hub::{Hub, now_ms};
+
+/// Rows are gathered for that long.
+const GATHER: Duration = Duration::from_millis(500);
+/// How often what is too old is forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
+const CHANGES_MAX: usize = 5000;
+/// Rows that wait while the database refuses; past that the oldest are lost.
+const WAITING_MAX: usize = 50_000;
+const DAY_MS: i64 = 86_400_000;
+
+#[derive(Debug, Default)]
+struct Historian {
+    peers: HashMap<(Text, PeerId), Registration>,
+    calls: HashMap<(Text, Text), (CallView, bool)>,
+    peer_rows: Vec<PeerRow>,
+    call_rows: Vec<CallRow>,
+}
+
+/// Follows for ever.
+pub(crate) async fn keep(hub: Arc<Hub>) {
+    let mut historian = Historian::default();
+    match hub.db.run(|db| db::history::last_of_peers(db)).await {
+        Ok(rows) => historian.remember(rows),
+        Err(error) => tracing::error!("history: {error}"),
+    }
+    let mut changed = hub.follow();
+    let mut seq = hub.fleet(|fleet| fleet.seq());
+    let mut forget_at = Instant::now();
+    loop {
+        tokio::select! {
+            changed = changed.changed() => if changed.is_err() {
+                return;
+            },
+            () = sleep_until(forget_at) => {
+                forget_at += FORGET_EVERY;
+                let before = now_ms() - i64::from(hub.config.history_days) * DAY_MS;
+                if let Err(error) = hub.db.run(move |db| db::history::forget(db, before)).await {
+                    tracing::error!("history: {error}");
+                }
+            }
+        }
+        sleep(GATHER).await;
+        changed.borrow_and_update();
+        loop {
+            match hub.fleet(|fleet| fleet.changes_since(seq, CHANGES_MAX)) {
+                Ok(changes) => {
+                    let Some(last) = changes.last() else { break };
+                    seq = last.seq;
+                    historian.take(changes, now_ms());
+                }
+                Err(Gap) => {
+                    let snapshot = hub.fleet(|fleet| fleet.snapshot());
+                    seq = snapshot.seq;
+                    historian.calls.clear();
+                }
+            }
+        }
+        historian.write(&hub).await;
+    }
+}
+
+impl Historian {
+    fn remember(&mut self, rows: Vec<PeerRow>) {
+        for row in rows {
+            let driver = match row.driver.as_str() {
+                "PJSIP" => Driver::Pjsip,
+                "IAX2" => Driver::Iax2,
+                "SIP" => Driver::Sip,
+                _ => continue,
+            };
+            let all = [
+                Registration::Unknown,
+                Registration::Registered,
+                Registration::Lagged,
+                Registration::Unreachable,
+                Registration::Unregistered,
+                Registration::Static,
+            ];
+            let known = all.into_iter().find(|one| registration_word(*one) == row.registration);
+            let id = PeerId { driver, name: row.name.as_str().into() };
+            self.peers.insert((row.server.as_str().into(), id), known.unwrap_or_default());
+        }
+    }
+
+    fn take(&mut self, changes: Vec<Change>, at_ms: i64) {
+        for Change { server, what, .. } in changes {
+            match what {
+                What::Server(info) => self.out_of_sight(&server, &info.parts, at_ms),
+                What::Peer(peer) => self.peer(server, &peer, at_ms),
+                What::PeerGone(id) => self.peer_gone(&server, id, at_ms),
+                What::Call(call) => {
+                    let key = (server, call.id.clone());
+                    let was_up = self.calls.get(&key).is_some_and(|(_, was_up)| *was_up);
+                    let is_up = matches!(call.state, CallState::Up | CallState::OnHold);
+                    self.calls.insert(key, (*call, was_up || is_up));
+                }
+                What::CallGone(id) => {
+                    if let Some((call, answered)) = self.calls.remove(&(server.clone(), id)) {
+                        self.call_rows.push(call_row(&server, call, answered, at_ms));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn peer(&mut self, server: Text, peer: &PeerView, at_ms: i64) {
+        let before = self.peers.insert((server.clone(), peer.id.clone()), peer.registration);
+        if before != Some(peer.registration) {
+            let address = peer.address.as_ref().map(ToString::to_string);
+            self.peer_rows.push(row(&server, &peer.id, peer.registration, address, at_ms));
+        }
+    }
+
+    fn peer_gone(&mut self, server: &Text, id: PeerId, at_ms: i64) {
+        let key = (server.clone(), id);
+        if self.peers.remove(&key).is_some() {
+            self.peer_rows.push(row(server, &key.1, Registration::Unknown, None, at_ms));
+        }
+    }
+
+    /// What nobody sees is not known: the time that follows is no time of being registered.
+    fn out_of_sight(&mut self, server: &Text, parts: &Parts, at_ms: i64) {
+        let gone = |driver| {
+            let part = match driver {
+                Driver::Pjsip => parts.pjsip,
+                Driver::Iax2 => parts.iax2,
+                Driver::Sip => parts.sip,
+            };
+            matches!(part, Freshness::AsOf(_))
+        };
+        for ((of, id), registration) in &mut self.peers {
+            if of == server && gone(id.driver) && *registration != Registration::Unknown {
+                *registration = Registration::Unknown;
+                self.peer_rows.push(row(server, id, Registration::Unknown, None, at_ms));
+            }
+        }
+    }
+
+    async fn write(&mut self, hub: &Hub) {
+        if self.peer_rows.is_empty() && self.call_rows.is_empty() {
+            return;
+        }
+        let (peers, calls) = (self.peer_rows.clone(), self.call_rows.clone());
+        match hub.db.run(move |db| db::history::add(db, &peers, &calls)).await {
+            Ok(()) => {
+                self.peer_rows.clear();
+                self.call_rows.clear();
+            }
+            Err(error) => {
+                tracing::error!("history: {error}");
+                let over = self.peer_rows.len().saturating_sub(WAITING_MAX);
+                self.peer_rows.drain(..over);
+                let over = self.call_rows.len().saturating_sub(WAITING_MAX);
+                self.call_rows.drain(..over);
+            }
+        }
+    }
+}
+
+fn row(
+    server: &Text,
+    id: &PeerId,
+    registration: Registration,
+    address: Option<String>,
+    at_ms: i64,
+) -> PeerRow {
+    let driver = match id.driver {
+        Driver::Pjsip => "PJSIP",
+        Driver::Iax2 => "IAX2",
+        Driver::Sip => "SIP",
+    };
+    PeerRow {
+        at_ms,
+        server: server.to_string(),
+        driver: driver.into(),
+        name: id.name.to_string(),
+        registration: registration_word(registration).into(),
+        address,
+    }
+}
+
+fn call_row(server: &Text, call: CallView, answered: bool, ended_ms: i64) -> CallRow {
+    let direction = match call.direction {
+        Direction::In => "in",
+        Direction::Out => "out",
+        Direction::Through => "through",
+        Direction::Internal => "internal",
+    };
+    let party = |party: Party| {
+        [party.number, party.name, party.peer].map(|text| text.map(|text| text.to_string()))
+    };
+    CallRow {
+        began_ms: i64::try_from(call.since_ms.ms).unwrap_or(i64::MAX),
+        ended_ms,
+        server: server.to_string(),
+        linkedid: call.id.to_string(),
+        direction: direction.into(),
+        answered,
+        from: party(call.from),
+        to: party(call.to),
+    }
+}

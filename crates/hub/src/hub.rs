@@ -1,0 +1,138 @@
+//! The one state that everything shares.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use acl::Acl;
+use fleet::{Fleet, Time};
+use tokio::sync::{Semaphore, watch};
+
+use crate::config::Config;
+use crate::db::{Db, DbError, Entry, Outcome};
+use crate::line::Line;
+use crate::throttle::Throttle;
+use crate::variables::Variables;
+use crate::who::Who;
+
+/// Passwords that are hashed at once: each takes 19 MiB.
+const HASHED_AT_ONCE: usize = 2;
+
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(crate) config: Config,
+    pub(crate) acl: Acl,
+    /// Of the certificate that we made ourselves: agents believe it and no other.
+    pub(crate) fingerprint: Option<agent::tls::Fingerprint>,
+    pub(crate) db: Db,
+    pub(crate) variables: Option<Arc<Variables>>,
+    pub(crate) throttle: Mutex<Throttle>,
+    pub(crate) hashing: Semaphore,
+    pub(crate) lines: Mutex<HashMap<String, Line>>,
+    lines_opened: AtomicU64,
+    fleet: Mutex<Fleet>,
+    changed: watch::Sender<u64>,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        config: Config,
+        acl: Acl,
+        fingerprint: Option<agent::tls::Fingerprint>,
+        db: Db,
+        variables: Option<Arc<Variables>>,
+    ) -> Self {
+        // Larger than any sequence of an earlier life, so that its pages are told of a gap.
+        let fleet = Fleet::new(now().ms.saturating_mul(1000));
+        Self {
+            config,
+            acl,
+            fingerprint,
+            db,
+            variables,
+            throttle: Mutex::default(),
+            hashing: Semaphore::new(HASHED_AT_ONCE),
+            lines: Mutex::default(),
+            lines_opened: AtomicU64::new(0),
+            changed: watch::Sender::new(fleet.seq()),
+            fleet: Mutex::new(fleet),
+        }
+    }
+
+    /// The fleet, for a moment. Whoever follows is told if it changed.
+    pub(crate) fn fleet<R>(&self, act: impl FnOnce(&mut Fleet) -> R) -> R {
+        let mut fleet = lock(&self.fleet);
+        let result = act(&mut fleet);
+        let seq = fleet.seq();
+        drop(fleet);
+        self.changed.send_if_modified(|last| std::mem::replace(last, seq) != seq);
+        result
+    }
+
+    /// Wakes at changes.
+    pub(crate) fn follow(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Adds a server that is not there yet.
+    pub(crate) fn add_server(&self, name: &str) {
+        let configured = self.config.servers.iter().find(|server| server.name == name);
+        let trunks = configured.map(|server| server.trunks.clone()).unwrap_or_default();
+        let config = fleet::Config { trunks, ..fleet::Config::default() };
+        let added = self.fleet(|fleet| fleet.add(name, config));
+        if let Err(error @ fleet::AddError::TooMany) = added {
+            tracing::error!("the server {name} is not watched: {error:?}");
+        }
+    }
+
+    /// A number that no other line has.
+    pub(crate) fn line_number(&self) -> u64 {
+        self.lines_opened.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Ends the line of a server, if there is one.
+    pub(crate) fn hang_up(&self, server: &str) {
+        lock(&self.lines).remove(server);
+    }
+
+    /// Writes down who did what, before it is answered.
+    pub(crate) async fn audit(
+        &self,
+        who: &Who,
+        action: &str,
+        server: Option<&str>,
+        target: impl Into<String>,
+        outcome: Outcome,
+        detail: Option<String>,
+    ) -> Result<(), DbError> {
+        let entry = Entry {
+            id: 0,
+            at_ms: now_ms(),
+            user: who.name.clone(),
+            address: who.address.to_string(),
+            action: action.into(),
+            server: server.map(Into::into),
+            target: target.into(),
+            outcome,
+            detail,
+        };
+        self.db.run(move |db| crate::db::audit::add(db, &entry)).await
+    }
+}
+
+/// What a panic left behind is as whole as what it found: all that is locked here is changed by
+/// calls that do not stop half-way.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time { ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
+}
+
+/// The same, as the database has it.
+pub(crate) fn now_ms() -> i64 {
+    i64::try_from(now().ms).unwrap_or(i64::MAX)
+}

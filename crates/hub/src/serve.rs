@@ -1,0 +1,138 @@
+//! Beginning and ending.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::{Ami, watch};
+use axum_server::tls_rustls::RustlsConfig;
+use fleet::{Link, Text, Via};
+use tokio::sync::mpsc;
+use universal::settings::Settings;
+
+use crate::config::{Config, ServerConfig};
+use crate::db::{Db, DbError};
+use crate::hub::Hub;
+use crate::line::{Place, carry};
+use crate::tls::{self, TlsError};
+use crate::variables::Variables;
+
+/// Requests that are under way may end within that time when the hub stops.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// How long a connection may take for its first request.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+const ASKS_MAX: usize = 64;
+
+/// Why the hub does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubError {
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Somebody else listens there, or the address is none of this machine's.
+    #[error("cannot listen at {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The caches' configuration.
+    #[error(transparent)]
+    Variables(#[from] univar::ConfigError),
+    /// A rule of `acl` is none.
+    #[error(transparent)]
+    Acl(#[from] acl::RuleError),
+    /// There is no way to a server.
+    #[error("server {0:?}: ami: {1}")]
+    Ami(String, String),
+    /// It ran, and broke.
+    #[error("serving ended: {0}")]
+    Serve(std::io::Error),
+}
+
+/// Serves until `stop` is over. `ready` is told where, once it listens.
+///
+/// # Errors
+///
+/// [`HubError`] names the place and the cure.
+pub async fn serve(
+    config: Config,
+    settings: Option<Settings>,
+    ready: impl FnOnce(&str),
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), HubError> {
+    let db = Db::open(&config.database())?;
+    let tls = if config.is_tls() { Some(tls::prepare(&config)?) } else { None };
+    let fingerprint = tls.as_ref().and_then(|(_, fingerprint)| *fingerprint);
+    let variables = settings.map(Variables::start).transpose()?.map(Arc::new);
+    let acl = config.acl()?;
+    let listener = std::net::TcpListener::bind(config.listen);
+    let listener = listener.map_err(|error| HubError::Listen(config.listen, error))?;
+    listener.set_nonblocking(true).map_err(HubError::Serve)?;
+    let mut config = config;
+    // The port may have been left to the system.
+    config.listen = listener.local_addr().map_err(HubError::Serve)?;
+    let hub = Arc::new(Hub::new(config, acl, fingerprint, db, variables));
+
+    let mut tasks = tokio::task::JoinSet::new();
+    for server in hub.config.servers.clone() {
+        hub.add_server(&server.name);
+        if let Some(line) = ami_line(&hub, server)? {
+            tasks.spawn(line);
+        }
+    }
+    let agents = hub.db.run(|db| crate::db::agents::list(db)).await?;
+    agents
+        .iter()
+        .filter(|agent| agent.enrolled_ms.is_some())
+        .for_each(|agent| hub.add_server(&agent.server));
+    tasks.spawn(crate::history::keep(Arc::clone(&hub)));
+
+    let service = crate::api::router(Arc::clone(&hub));
+    let service = service.into_make_service_with_connect_info::<SocketAddr>();
+    let handle = axum_server::Handle::new();
+    let stopping = handle.clone();
+    tasks.spawn(async move {
+        stop.await;
+        stopping.graceful_shutdown(Some(STOP_WITHIN));
+        // It ends with the server, which ends now.
+        std::future::pending().await
+    });
+    ready(&hub.config.url());
+    let served = match tls {
+        Some((config, _)) => {
+            let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(config));
+            let server =
+                server.map_err(HubError::Serve)?.first_request_timeout(FIRST_REQUEST_TIMEOUT);
+            server.handle(handle).serve(service).await
+        }
+        None => {
+            let server = axum_server::from_tcp(listener).map_err(HubError::Serve)?;
+            server.first_request_timeout(FIRST_REQUEST_TIMEOUT).handle(handle).serve(service).await
+        }
+    };
+    served.map_err(HubError::Serve)
+}
+
+/// Watches a server from here, if it is to be.
+fn ami_line(
+    hub: &Arc<Hub>,
+    server: ServerConfig,
+) -> Result<Option<impl Future<Output = ()> + Send + 'static>, HubError> {
+    let Some(config) = &server.ami else { return Ok(None) };
+    let failed = |error: String| HubError::Ami(server.name.clone(), error);
+    let ami = Ami::new(config).map_err(|error| failed(error.to_string()))?;
+    let place = Place::take(hub, &server.name, ami.address());
+    let mut place = place.map_err(|_| failed("it is there twice".into()))?;
+    Ok(Some(async move {
+        let address = Some(Text::from(ami.address().as_str()));
+        let link = Link { via: Via::Ami, address, ..Link::default() };
+        let (to_line, mut reports) = mpsc::channel(agent::REPORTS_MAX);
+        let (asks, mut from_line) = mpsc::channel(ASKS_MAX);
+        tokio::join!(
+            carry(&mut place, link, &mut reports, &asks),
+            watch(&ami, &server.allow, &mut from_line, &to_line),
+        );
+    }))
+}
