@@ -7,6 +7,7 @@ use std::thread;
 
 use crate::config::{self, ServerConfig};
 use crate::error::{At as _, LabError, Result};
+use crate::hub::HubBuilder;
 use crate::iax_phone::IaxPhone;
 use crate::memcached::{Cache, CacheOptions, MEMCACHED_PORT};
 use crate::network::{HOST_LOAD, Network};
@@ -297,6 +298,11 @@ impl Lab {
     /// A SIP phone with this number, to be started.
     pub fn phone(&self, number: &str) -> PhoneBuilder {
         PhoneBuilder::new(&self.place, number)
+    }
+
+    /// A hub, to be started.
+    pub fn hub(&self) -> HubBuilder {
+        HubBuilder::new(&self.place)
     }
 
     /// Starts an IAX2 phone with this number; it is registered nowhere.

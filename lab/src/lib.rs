@@ -19,10 +19,12 @@
 //! ```
 
 mod ami;
+mod api;
 mod baresip;
 mod config;
 mod dialplan;
 mod error;
+mod hub;
 mod iax_phone;
 mod iax_release;
 mod lab;
@@ -39,9 +41,11 @@ mod voicemail;
 mod wait;
 
 pub use ami::{Ami, AmiMessage};
+pub use api::{Answer, Api, Events};
 pub use config::{AMI_SECRET, ServerConfig, TRUNK_SECRET, phone_secret};
 pub use dialplan::Dialplan;
 pub use error::{LabError, Result};
+pub use hub::{Agent, Hub, HubBuilder, program};
 pub use iax_phone::IaxPhone;
 pub use lab::{Lab, LabBuilder};
 pub use memcached::{Cache, CacheOptions, MEMCACHED_PORT};

@@ -246,8 +246,24 @@ pub(crate) fn is_alive(pid: u32, started: u64) -> bool {
 }
 
 /// Runs `command` to its end and gives what it wrote to standard output.
-pub(crate) fn output(mut command: Command, program: &str, log: &Path) -> Result<String> {
-    let out = command.stdin(Stdio::null()).output().at("start", program)?;
+pub(crate) fn output(command: Command, program: &str, log: &Path) -> Result<String> {
+    output_of(command, program, log, "")
+}
+
+/// The same of a command that reads `input`.
+pub(crate) fn output_of(
+    mut command: Command,
+    program: &str,
+    log: &Path,
+    input: &str,
+) -> Result<String> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().at("start", program)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that does not read has no use for it.
+        let _unread = stdin.write_all(input.as_bytes());
+    }
+    let out = child.wait_with_output().at("wait for", program)?;
     if out.status.success() {
         return Ok(String::from_utf8_lossy(&out.stdout).into_owned());
     }

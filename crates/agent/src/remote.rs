@@ -145,7 +145,7 @@ async fn connect(
     trust: &Trust,
     authorization: &str,
 ) -> Result<(Socket, Welcome), RemoteError> {
-    if !hub.tls && !matches!(hub.host.as_str(), "127.0.0.1" | "::1" | "localhost") {
+    if !hub.tls && !hub.is_on_this_machine() {
         return Err(RemoteError::Plain);
     }
     let late = |_| {
@@ -299,6 +299,11 @@ async fn carry(
 }
 
 impl HubUrl {
+    fn is_on_this_machine(&self) -> bool {
+        let address = self.host.parse::<std::net::IpAddr>();
+        address.map_or(self.host == "localhost", |address| address.is_loopback())
+    }
+
     fn authority(&self) -> String {
         let v6 = self.host.contains(':');
         if v6 {

@@ -1,16 +1,16 @@
-//! Writes down what was: it follows the fleet like a page does.
-//!
-//! A state that lasts for less than a moment may be missed, for the fleet tells each thing as it is now.
+//! Writes down what was: every change of a peer's registration, and every call that is over.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fleet::{
-    CallState, CallView, Change, Direction, Driver, Freshness, Gap, Parts, Party, PeerId, PeerView,
+    CallState, CallView, Change, Direction, Driver, Freshness, Parts, Party, PeerId, PeerView,
     Registration, Text, What,
 };
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::mpsc;
+use tokio::time::{interval, sleep};
 
 use crate::api::registration_word;
 use crate::db::{self, CallRow, PeerRow};
@@ -20,10 +20,24 @@ use crate::hub::{Hub, now_ms};
 const GATHER: Duration = Duration::from_millis(500);
 /// How often what is too old is forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
-const CHANGES_MAX: usize = 5000;
-/// Rows that wait while the database refuses; past that the oldest are lost.
+/// Groups of changes that may wait while the database is slow, and rows while it refuses; past that
+/// they are lost, and that is said.
 const WAITING_MAX: usize = 50_000;
 const DAY_MS: i64 = 86_400_000;
+
+/// Changes, and when they were.
+type Changes = (i64, Vec<Change>);
+
+/// Where changes are told.
+#[derive(Debug)]
+pub(crate) struct Past {
+    changes: mpsc::Sender<Changes>,
+    is_losing: AtomicBool,
+}
+
+/// What was told, to be written down.
+#[derive(Debug)]
+pub(crate) struct ToWrite(mpsc::Receiver<Changes>);
 
 #[derive(Debug, Default)]
 struct Historian {
@@ -33,23 +47,38 @@ struct Historian {
     call_rows: Vec<CallRow>,
 }
 
-/// Follows for ever.
-pub(crate) async fn keep(hub: Arc<Hub>) {
+impl Past {
+    pub(crate) fn new() -> (Self, ToWrite) {
+        let (changes, to_write) = mpsc::channel(WAITING_MAX);
+        (Self { changes, is_losing: AtomicBool::new(false) }, ToWrite(to_write))
+    }
+
+    /// Never waits: the fleet is locked meanwhile.
+    pub(crate) fn tell(&self, at_ms: i64, changes: Vec<Change>) {
+        let is_losing = self.changes.try_send((at_ms, changes)).is_err();
+        if self.is_losing.swap(is_losing, Ordering::Relaxed) != is_losing && is_losing {
+            tracing::error!(
+                "history: the database is too slow: a part of what happens is not kept"
+            );
+        }
+    }
+}
+
+/// Writes down what is told, for ever.
+pub(crate) async fn keep(hub: Arc<Hub>, ToWrite(mut told): ToWrite) {
     let mut historian = Historian::default();
     match hub.db.run(|db| db::history::last_of_peers(db)).await {
         Ok(rows) => historian.remember(rows),
         Err(error) => tracing::error!("history: {error}"),
     }
-    let mut changed = hub.follow();
-    let mut seq = hub.fleet(|fleet| fleet.seq());
-    let mut forget_at = Instant::now();
+    let mut forget = interval(FORGET_EVERY);
     loop {
         tokio::select! {
-            changed = changed.changed() => if changed.is_err() {
-                return;
+            changes = told.recv() => match changes {
+                Some((at_ms, changes)) => historian.take(changes, at_ms),
+                None => return,
             },
-            () = sleep_until(forget_at) => {
-                forget_at += FORGET_EVERY;
+            _ = forget.tick() => {
                 let before = now_ms() - i64::from(hub.config.history_days) * DAY_MS;
                 if let Err(error) = hub.db.run(move |db| db::history::forget(db, before)).await {
                     tracing::error!("history: {error}");
@@ -57,20 +86,8 @@ pub(crate) async fn keep(hub: Arc<Hub>) {
             }
         }
         sleep(GATHER).await;
-        changed.borrow_and_update();
-        loop {
-            match hub.fleet(|fleet| fleet.changes_since(seq, CHANGES_MAX)) {
-                Ok(changes) => {
-                    let Some(last) = changes.last() else { break };
-                    seq = last.seq;
-                    historian.take(changes, now_ms());
-                }
-                Err(Gap) => {
-                    let snapshot = hub.fleet(|fleet| fleet.snapshot());
-                    seq = snapshot.seq;
-                    historian.calls.clear();
-                }
-            }
+        while let Ok((at_ms, changes)) = told.try_recv() {
+            historian.take(changes, at_ms);
         }
         historian.write(&hub).await;
     }

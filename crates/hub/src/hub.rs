@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::config::Config;
 use crate::db::{Db, DbError, Entry, Outcome};
+use crate::history::Past;
 use crate::line::Line;
 use crate::throttle::Throttle;
 use crate::variables::Variables;
@@ -31,6 +32,7 @@ pub(crate) struct Hub {
     pub(crate) hashing: Semaphore,
     pub(crate) lines: Mutex<HashMap<String, Line>>,
     lines_opened: AtomicU64,
+    past: Past,
     fleet: Mutex<Fleet>,
     changed: watch::Sender<u64>,
 }
@@ -42,6 +44,7 @@ impl Hub {
         fingerprint: Option<agent::tls::Fingerprint>,
         db: Db,
         variables: Option<Arc<Variables>>,
+        past: Past,
     ) -> Self {
         // Larger than any sequence of an earlier life, so that its pages are told of a gap.
         let fleet = Fleet::new(now().ms.saturating_mul(1000));
@@ -55,6 +58,7 @@ impl Hub {
             hashing: Semaphore::new(HASHED_AT_ONCE),
             lines: Mutex::default(),
             lines_opened: AtomicU64::new(0),
+            past,
             changed: watch::Sender::new(fleet.seq()),
             fleet: Mutex::new(fleet),
         }
@@ -63,8 +67,14 @@ impl Hub {
     /// The fleet, for a moment. Whoever follows is told if it changed.
     pub(crate) fn fleet<R>(&self, act: impl FnOnce(&mut Fleet) -> R) -> R {
         let mut fleet = lock(&self.fleet);
+        let before = fleet.seq();
         let result = act(&mut fleet);
         let seq = fleet.seq();
+        if seq != before {
+            // A gap is a server that was removed: its past stays as it is.
+            let changes = fleet.changes_since(before, usize::MAX).unwrap_or_default();
+            self.past.tell(now_ms(), changes);
+        }
         drop(fleet);
         self.changed.send_if_modified(|last| std::mem::replace(last, seq) != seq);
         result

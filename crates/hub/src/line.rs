@@ -15,8 +15,6 @@ use crate::hub::{Hub, lock, now};
 
 /// Actions of people that may wait for a server.
 const ACTS_MAX: usize = 64;
-/// Reports that are taken in without letting others see the fleet.
-const BATCH: usize = 256;
 /// How long an action may take: longer than an agent's session lets it.
 const ACT_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -143,7 +141,7 @@ pub(crate) async fn carry(
         let wait = due.map(|due| Duration::from_millis(due.ms.saturating_sub(now().ms)));
         tokio::select! {
             report = reports.recv() => match report {
-                Some(report) => end.take(report, reports),
+                Some(report) => hub.fleet(|fleet| end.report(fleet, report)),
                 None => break,
             },
             act = place.acts.recv() => {
@@ -198,18 +196,6 @@ impl End<'_> {
         self.last_id += 1;
         self.asked.insert(self.last_id, waiting);
         self.last_id
-    }
-
-    /// Takes in a report, and those that are there already.
-    fn take(&mut self, first: Report, more: &mut mpsc::Receiver<Report>) {
-        let hub = self.hub;
-        hub.fleet(|fleet| {
-            self.report(fleet, first);
-            for _ in 1..BATCH {
-                let Ok(report) = more.try_recv() else { break };
-                self.report(fleet, report);
-            }
-        });
     }
 
     fn report(&mut self, fleet: &mut Fleet, report: Report) {

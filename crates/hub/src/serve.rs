@@ -13,6 +13,7 @@ use universal::settings::Settings;
 
 use crate::config::{Config, ServerConfig};
 use crate::db::{Db, DbError};
+use crate::history::{self, Past};
 use crate::hub::Hub;
 use crate::line::{Place, carry};
 use crate::tls::{self, TlsError};
@@ -73,7 +74,8 @@ pub async fn serve(
     let mut config = config;
     // The port may have been left to the system.
     config.listen = listener.local_addr().map_err(HubError::Serve)?;
-    let hub = Arc::new(Hub::new(config, acl, fingerprint, db, variables));
+    let (past, to_write) = Past::new();
+    let hub = Arc::new(Hub::new(config, acl, fingerprint, db, variables, past));
 
     let mut tasks = tokio::task::JoinSet::new();
     for server in hub.config.servers.clone() {
@@ -87,7 +89,7 @@ pub async fn serve(
         .iter()
         .filter(|agent| agent.enrolled_ms.is_some())
         .for_each(|agent| hub.add_server(&agent.server));
-    tasks.spawn(crate::history::keep(Arc::clone(&hub)));
+    tasks.spawn(history::keep(Arc::clone(&hub), to_write));
 
     let service = crate::api::router(Arc::clone(&hub));
     let service = service.into_make_service_with_connect_info::<SocketAddr>();

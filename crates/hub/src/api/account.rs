@@ -121,7 +121,7 @@ pub(super) async fn confirm_totp(
 }
 
 /// Have no codes asked for any more.
-#[utoipa::path(delete, path = "/api/totp", tag = "account", request_body = Password,
+#[utoipa::path(post, path = "/api/totp/end", tag = "account", request_body = Password,
     responses((status = 204), (status = 403, body = Words)))]
 pub(super) async fn end_totp(
     State(hub): State<Arc<Hub>>,

@@ -1,0 +1,338 @@
+//! The hub beside real servers: what it shows, what it does, and whom it lets.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tandem_lab::{Api, Hub, Lab};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// Bound of what takes a moment on loopback.
+const SOON: Duration = Duration::from_secs(20);
+/// Bound of what waits for a retry, or for a silence to be noticed.
+const LATER: Duration = Duration::from_secs(60);
+const PASSWORD: &str = "correct horse battery";
+
+fn lab(name: &str) -> Result<Lab> {
+    let load = |config: tandem_lab::ServerConfig| {
+        let config = config.load("res_manager_devicestate");
+        config.append("voicemail.conf", "200 => 1234,Phone 200\n")
+    };
+    let lab = Lab::builder(name).without_server("gateway").server("A", load).server("B", load);
+    Ok(lab.start()?)
+}
+
+/// A hub with a user of each role.
+fn with_users(hub: Hub) -> Result<Hub> {
+    for (name, role) in [("vera", "viewer"), ("otto", "operator"), ("ada", "administrator")] {
+        hub.add_user(name, role, PASSWORD)?;
+    }
+    Ok(hub)
+}
+
+fn server<'v>(state: &'v Value, name: &str) -> &'v Value {
+    let servers = state["servers"].as_array().into_iter().flatten();
+    servers.into_iter().find(|server| server["name"] == name).unwrap_or(&Value::Null)
+}
+
+fn peer<'v>(state: &'v Value, at: &str, name: &str) -> &'v Value {
+    let peers = server(state, at)["peers"].as_array().into_iter().flatten();
+    peers.into_iter().find(|peer| peer["name"] == name).unwrap_or(&Value::Null)
+}
+
+/// Follows what the hub shows, until it is as wanted.
+fn until(api: &Api, what: &str, within: Duration, is_so: impl Fn(&Value) -> bool) -> Result<Value> {
+    let end = Instant::now() + within;
+    let mut state = api.get("/api/state")?;
+    let events = api.events(state["seq"].as_u64().context("a sequence")?)?;
+    while !is_so(&state) {
+        let left = end.saturating_duration_since(Instant::now());
+        let any = events.wait(what, left, |name, _| name != "tick");
+        any.with_context(|| format!("what is shown: {state:#}"))?;
+        state = api.get("/api/state")?;
+    }
+    Ok(state)
+}
+
+/// Everything, once all that these servers list is known.
+fn settled(api: &Api, servers: &[&str]) -> Result<Value> {
+    until(api, "all is known", SOON, |state| {
+        servers.iter().all(|name| !server(state, name)["info"]["reconciled_ms"].is_null())
+    })
+}
+
+fn has_call(state: &Value, at: &str, call_state: &str) -> bool {
+    let calls = server(state, at)["calls"].as_array().into_iter().flatten();
+    calls.into_iter().any(|call| call["state"] == call_state)
+}
+
+#[test]
+fn a_server_watched_through_ami_is_shown_live_and_done_to() -> Result<()> {
+    let lab = lab("hub")?;
+    let hub = lab.hub().watches(lab.a(), &[]).watches(lab.b(), &["PJSIP/204"]).start()?;
+    let hub = with_users(hub)?;
+    let (viewer, operator) = (hub.log_in("vera", PASSWORD)?, hub.log_in("otto", PASSWORD)?);
+    let state = settled(&viewer, &["A", "B"])?;
+    let info = &server(&state, "A")["info"];
+    ensure!(info["version"].as_str().is_some_and(|it| it.starts_with("22")), "{info:#}");
+    assert_eq!(info["parts"]["pjsip"]["is"], "live");
+    assert_eq!(server(&state, "A")["link"]["via"], "ami");
+    assert_eq!(server(&state, "A")["link"]["state"], "up");
+    assert_eq!(peer(&state, "A", "200")["registration"], "unregistered");
+    assert_eq!(peer(&state, "B", "204")["trunk"], true);
+
+    let desk = lab.phone("200").answers(false).start()?;
+    let caller = lab.phone("202").start()?;
+    desk.register_at(lab.a(), MINUTE)?;
+    caller.register_at(lab.a(), MINUTE)?;
+    until(&viewer, "200 is registered", SOON, |state| {
+        peer(state, "A", "200")["registration"] == "registered"
+    })?;
+
+    caller.dial(lab.a(), "200")?;
+    desk.wait_ringing(SOON)?;
+    until(&viewer, "the call rings, and the phone", SOON, |state| {
+        has_call(state, "A", "ringing") && peer(state, "A", "200")["device"] == "ringing"
+    })?;
+    desk.answer()?;
+    caller.wait_established(SOON)?;
+    let state = until(&viewer, "the call is up", SOON, |state| has_call(state, "A", "up"))?;
+    let call = server(&state, "A")["calls"][0].clone();
+    assert_eq!(call["direction"], "internal");
+    assert_eq!(call["from"]["peer"], "PJSIP/202");
+
+    viewers_are_refused(&viewer, &call)?;
+    let channel = json!({ "channel": call["legs"][0]["channel"] });
+    operator.post("/api/servers/A/hangup", &channel)?;
+    caller.wait_closed(SOON)?;
+    until(&viewer, "the call is gone", SOON, |state| {
+        server(state, "A")["calls"].as_array().is_some_and(Vec::is_empty)
+    })?;
+    what_was_done_is_written_down(&hub, &call)?;
+    what_was_is_kept(&viewer, &call)?;
+    calls_are_begun_and_sent_elsewhere(&lab, &operator)
+}
+
+fn what_was_is_kept(viewer: &Api, call: &Value) -> Result<()> {
+    let end = Instant::now() + SOON;
+    loop {
+        let calls = viewer.get("/api/history/calls")?;
+        let peers = viewer.get("/api/history/peers/A/PJSIP/200")?;
+        let words = peers["rows"].as_array().into_iter().flatten();
+        let words: Vec<&Value> = words.map(|row| &row["registration"]).collect();
+        let is_kept = calls[0]["linkedid"] == call["id"] && calls[0]["answered"] == true;
+        if is_kept && words == ["unregistered", "registered"] {
+            return Ok(());
+        }
+        // It is written twice a second.
+        ensure!(Instant::now() < end, "{calls:#} {peers:#}");
+    }
+}
+
+fn viewers_are_refused(viewer: &Api, call: &Value) -> Result<()> {
+    let channel = json!({ "channel": call["legs"][0]["channel"] });
+    let answer = viewer.ask("POST", "/api/servers/A/hangup", Some(&channel))?;
+    assert_eq!(answer.status, 403);
+    ensure!(answer.body["error"].as_str().is_some_and(|it| it.contains("viewer")), "{answer:?}");
+    for path in ["/api/users", "/api/tokens", "/api/agents", "/api/audit"] {
+        assert_eq!(viewer.ask("GET", path, None)?.status, 403, "{path}");
+    }
+    let forged = viewer.without_csrf().ask("POST", "/api/logout", Some(&json!({})))?;
+    assert_eq!(forged.status, 403, "another page's request, with the browser's cookie");
+    Ok(())
+}
+
+fn what_was_done_is_written_down(hub: &Hub, call: &Value) -> Result<()> {
+    let administrator = hub.log_in("ada", PASSWORD)?;
+    let entries = administrator.get("/api/audit")?["entries"].clone();
+    let is_there = |outcome: &str, user: &str, action: &str, target: &Value| {
+        entries.as_array().into_iter().flatten().any(|entry| {
+            entry["outcome"] == outcome
+                && entry["user"] == user
+                && entry["action"] == action
+                && entry["target"] == *target
+        })
+    };
+    let channel = &call["legs"][0]["channel"];
+    ensure!(is_there("done", "otto", "hangup", channel), "the operator's: {entries:#}");
+    let refused = json!("POST /api/servers/A/hangup");
+    ensure!(is_there("refused", "vera", "request", &refused), "the viewer's: {entries:#}");
+    Ok(())
+}
+
+fn calls_are_begun_and_sent_elsewhere(lab: &Lab, operator: &Api) -> Result<()> {
+    let (one, other) = (lab.phone("203").start()?, lab.phone("204").start()?);
+    one.register_at(lab.a(), MINUTE)?;
+    other.register_at(lab.a(), MINUTE)?;
+    let whom = json!({ "peer": "PJSIP/203", "extension": "204" });
+    operator.post("/api/servers/A/originate", &whom)?;
+    other.wait_established(SOON)?;
+    until(operator, "both speak", SOON, |state| has_call(state, "A", "up"))?;
+    let foreign = json!({ "peer": "PJSIP/203", "extension": "204", "context": "nowhere" });
+    let answer = operator.ask("POST", "/api/servers/A/originate", Some(&foreign))?;
+    assert_eq!(answer.status, 403);
+    let pattern = json!({ "channel": "/.*/" });
+    let answer = operator.ask("POST", "/api/servers/A/hangup", Some(&pattern))?;
+    assert_eq!(answer.status, 403, "Asterisk would end every call");
+    let unknown = json!({ "channel": "PJSIP/nobody-1" });
+    let answer = operator.ask("POST", "/api/servers/A/hangup", Some(&unknown))?;
+    assert_eq!(
+        (answer.status, &answer.body["error"]),
+        (409, &json!("Asterisk says: No such channel"))
+    );
+    let answer = operator.ask("POST", "/api/servers/C/hangup", Some(&unknown))?;
+    assert_eq!(answer.status, 404);
+    Ok(())
+}
+
+#[test]
+fn an_agent_enrols_once_watches_and_may_go_and_come() -> Result<()> {
+    let lab = lab("hub-agent")?;
+    let hub = with_users(lab.hub().start()?)?;
+    let agent = hub.agent(lab.a())?;
+    let api = hub.log_in("ada", PASSWORD)?;
+    let state = settled(&api, &["A"])?;
+    assert_eq!(server(&state, "A")["link"]["via"], "agent");
+    assert_eq!(server(&state, "A")["link"]["state"], "up");
+
+    let desk = lab.phone("200").start()?;
+    desk.register_at(lab.a(), MINUTE)?;
+    until(&api, "200 is registered", SOON, |state| {
+        peer(state, "A", "200")["registration"] == "registered"
+    })?;
+
+    agent.kill();
+    let state = until(&api, "the agent is gone", SOON, |state| {
+        server(state, "A")["link"]["state"] == "down"
+    })?;
+    assert_eq!(server(&state, "A")["info"]["parts"]["pjsip"]["is"], "as_of", "nothing looks live");
+    desk.unregister_at(lab.a())?;
+    agent.start()?;
+    until(&api, "what happened meanwhile is seen", LATER, |state| {
+        peer(state, "A", "200")["registration"] == "unregistered"
+    })?;
+
+    lab.a().kill();
+    until(&api, "Asterisk is gone, and the agent is not", SOON, |state| {
+        let link = &server(state, "A")["link"];
+        link["state"] == "up" && link["error"].is_string()
+    })?;
+    lab.a().start()?;
+    until(&api, "Asterisk is back", LATER, |state| {
+        server(state, "A")["info"]["connected"] == true
+    })?;
+
+    hub.kill();
+    hub.start()?;
+    let api = hub.log_in("ada", PASSWORD)?;
+    until(&api, "the agent came back by itself", LATER, |state| {
+        let server = server(state, "A");
+        server["link"]["state"] == "up" && !server["info"]["reconciled_ms"].is_null()
+    })?;
+
+    only_one_of_a_name_and_only_who_has_enrolled(&lab, &hub, &agent)?;
+    let seq = api.get("/api/state")?["seq"].as_u64().context("a sequence")?;
+    let events = api.events(seq)?;
+    let removed = api.ask("DELETE", "/api/agents/A", None)?;
+    assert_eq!(removed.status, 204);
+    events.wait("a page is told to begin anew", SOON, |name, _| name == "gap")?;
+    let state = api.get("/api/state")?;
+    assert_eq!(server(&state, "A"), &Value::Null);
+    Ok(())
+}
+
+fn only_one_of_a_name_and_only_who_has_enrolled(
+    lab: &Lab,
+    hub: &Hub,
+    agent: &tandem_lab::Agent,
+) -> Result<()> {
+    let error = agent.enrol(&hub.url(), "made-up").expect_err("nobody made that token");
+    ensure!(error.to_string().contains("the token is not known"), "{error}");
+    let used = std::fs::read_to_string(agent.state())?;
+    // The same key, on another machine.
+    let second = std::process::Command::new(tandem_lab::program()?)
+        .args(["agent", "run", "--config"])
+        .arg(agent.config())
+        .stderr(std::process::Stdio::piped())
+        .spawn()?;
+    let mut second = Ended(second);
+    let stderr = second.0.stderr.take().context("its standard error")?;
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stderr));
+    let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("refuses")));
+    let line = line.context("it says why")??;
+    ensure!(line.contains("an agent of the name A is connected from"), "{line}");
+    assert_eq!(std::fs::read_to_string(agent.state())?, used);
+    ensure!(lab.warnings()?.iter().all(|line| !line.contains("manager")), "{:?}", lab.warnings());
+    Ok(())
+}
+
+/// A process that is ended.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ended = self.0.kill();
+        let _status = self.0.wait();
+    }
+}
+
+#[test]
+fn logins_are_throttled_and_sessions_end() -> Result<()> {
+    let lab = Lab::builder("hub-login").without_server("A").without_server("B");
+    let lab = lab.without_server("gateway").caches(0).start()?;
+    let hub = with_users(lab.hub().start()?)?;
+    let anonymous = hub.anonymous();
+    for path in ["/api/state", "/api/events", "/api/variables", "/metrics", "/api/users"] {
+        assert_eq!(anonymous.ask("GET", path, None)?.status, 401, "{path}");
+    }
+    assert_eq!(anonymous.get("/healthz")?, "ok\n");
+    let described = anonymous.get("/api/openapi.json")?;
+    ensure!(described["paths"]["/api/state"]["get"].is_object(), "{described}");
+
+    let api = hub.log_in("ada", PASSWORD)?;
+    let other = hub.log_in("ada", PASSWORD)?;
+    let events = other.events(other.get("/api/state")?["seq"].as_u64().context("a sequence")?)?;
+    let new = json!({ "old": PASSWORD, "new": "another long password" });
+    assert_eq!(api.ask("POST", "/api/password", Some(&new))?.status, 204);
+    assert_eq!(other.ask("GET", "/api/session", None)?.status, 401, "the other session has ended");
+    events.wait("and its page is told", SOON, |name, _| name == "bye")?;
+    assert_eq!(api.ask("GET", "/api/session", None)?.status, 200);
+
+    tokens_have_a_role(&api)?;
+    the_last_administrator_stays(&api)?;
+
+    let wrong = json!({ "user": "vera", "password": "wrong wrong wrong" });
+    let mut answers = Vec::new();
+    // The first waits are short: on a slow machine they are over when the answer is there.
+    while answers.last() != Some(&429) && answers.len() < 12 {
+        answers.push(anonymous.ask("POST", "/api/login", Some(&wrong))?.status);
+    }
+    ensure!(answers.len() >= 6 && answers.last() == Some(&429), "{answers:?}");
+    let right = json!({ "user": "vera", "password": PASSWORD });
+    let answer = anonymous.ask("POST", "/api/login", Some(&right))?;
+    assert_eq!(answer.status, 429, "a right one waits too, or it could be tried out");
+    Ok(())
+}
+
+fn tokens_have_a_role(api: &Api) -> Result<()> {
+    let made = api.post("/api/tokens", &json!({ "name": "prometheus", "role": "viewer" }))?;
+    let program = api.with_token(made["token"].as_str().context("a token")?);
+    let metrics = program.get("/metrics")?;
+    ensure!(metrics.as_str().is_some_and(|text| text.ends_with("# EOF\n")), "{metrics}");
+    assert_eq!(program.ask("GET", "/api/users", None)?.status, 403);
+    assert_eq!(api.ask("DELETE", &format!("/api/tokens/{}", made["id"]), None)?.status, 204);
+    assert_eq!(program.ask("GET", "/metrics", None)?.status, 401);
+    Ok(())
+}
+
+fn the_last_administrator_stays(api: &Api) -> Result<()> {
+    let viewer = json!({ "role": "viewer" });
+    assert_eq!(api.ask("PATCH", "/api/users/ada", Some(&viewer))?.status, 409);
+    assert_eq!(api.ask("DELETE", "/api/users/ada", None)?.status, 409);
+    assert_eq!(api.ask("PATCH", "/api/users/nobody", Some(&viewer))?.status, 404);
+    let bad = api.ask("POST", "/api/users", Some(&json!({ "name": "x" })))?;
+    assert_eq!(bad.status, 400);
+    ensure!(bad.body["error"].as_str().is_some_and(|it| it.contains("password")), "{bad:?}");
+    Ok(())
+}
