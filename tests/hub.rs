@@ -121,6 +121,7 @@ fn what_was_is_kept(viewer: &Api, call: &Value) -> Result<()> {
         let words = peers["rows"].as_array().into_iter().flatten();
         let words: Vec<&Value> = words.map(|row| &row["registration"]).collect();
         let is_kept = calls[0]["linkedid"] == call["id"] && calls[0]["answered"] == true;
+        let is_kept = is_kept && calls[0]["to"][2] == "PJSIP/200";
         if is_kept && words == ["unregistered", "registered"] {
             return Ok(());
         }

@@ -122,12 +122,7 @@ impl Historian {
                 What::Server(info) => self.out_of_sight(&server, &info.parts, at_ms),
                 What::Peer(peer) => self.peer(server, &peer, at_ms),
                 What::PeerGone(id) => self.peer_gone(&server, id, at_ms),
-                What::Call(call) => {
-                    let key = (server, call.id.clone());
-                    let was_up = self.calls.get(&key).is_some_and(|(_, was_up)| *was_up);
-                    let is_up = matches!(call.state, CallState::Up | CallState::OnHold);
-                    self.calls.insert(key, (*call, was_up || is_up));
-                }
+                What::Call(call) => self.call(server, *call),
                 What::CallGone(id) => {
                     if let Some((call, answered)) = self.calls.remove(&(server.clone(), id)) {
                         self.call_rows.push(call_row(&server, call, answered, at_ms));
@@ -140,9 +135,20 @@ impl Historian {
 
     fn peer(&mut self, server: Text, peer: &PeerView, at_ms: i64) {
         let before = self.peers.insert((server.clone(), peer.id.clone()), peer.registration);
-        if before != Some(peer.registration) {
+        if before.unwrap_or_default() != peer.registration {
             let address = peer.address.as_ref().map(ToString::to_string);
             self.peer_rows.push(row(&server, &peer.id, peer.registration, address, at_ms));
+        }
+    }
+
+    /// Its legs go one after the other: what is kept is the call when it had the most.
+    fn call(&mut self, server: Text, call: CallView) {
+        let is_up = matches!(call.state, CallState::Up | CallState::OnHold);
+        let seen = self.calls.entry((server, call.id.clone()));
+        let (kept, was_up) = seen.or_insert_with(|| (call.clone(), false));
+        *was_up |= is_up;
+        if call.legs_count >= kept.legs_count {
+            *kept = call;
         }
     }
 
