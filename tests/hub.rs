@@ -1,10 +1,11 @@
 //! The hub beside real servers: what it shows, what it does, and whom it lets.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tandem_lab::{Api, Hub, Lab};
+use tandem_lab::{Api, Hub, Lab, wait_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Bound of what takes a moment on loopback.
@@ -314,6 +315,36 @@ fn logins_are_throttled_and_sessions_end() -> Result<()> {
     let answer = anonymous.ask("POST", "/api/login", Some(&right))?;
     assert_eq!(answer.status, 429, "a right one waits too, or it could be tried out");
     Ok(())
+}
+
+#[test]
+fn an_agent_believes_the_hubs_own_certificate_and_no_other() -> Result<()> {
+    let lab = Lab::builder("hub-tls").without_server("B").without_server("gateway").caches(0);
+    let lab = lab.start()?;
+    let hub = lab.hub().section("[tls]\n").start()?;
+    let agent = hub.agent(lab.a())?;
+    wait_until("the agent is let in", SOON, agent.log(), || {
+        Ok(text(agent.log()).contains("knows us as A"))
+    })?;
+    agent.kill();
+
+    let state = std::fs::read_to_string(agent.state())?;
+    let pin =
+        state.lines().find_map(|line| line.strip_prefix("fingerprint = \"")).context("a pin")?;
+    let other = pin.replace(['0', '1', '2'], "3");
+    std::fs::write(
+        agent.state(),
+        state.replace(pin.trim_end_matches('"'), other.trim_end_matches('"')),
+    )?;
+    agent.start()?;
+    wait_until("the agent refuses", SOON, agent.log(), || {
+        Ok(text(agent.log()).contains("its certificate has the fingerprint"))
+    })?;
+    Ok(())
+}
+
+fn text(log: &Path) -> String {
+    std::fs::read_to_string(log).unwrap_or_default()
 }
 
 fn tokens_have_a_role(api: &Api) -> Result<()> {

@@ -40,6 +40,7 @@ pub struct Hub {
     folder: PathBuf,
     log: PathBuf,
     listen: SocketAddr,
+    is_tls: bool,
     process: Mutex<Option<Process>>,
 }
 
@@ -104,7 +105,8 @@ impl HubBuilder {
         );
         write_private(&folder.join("hub.toml"), &config)?;
         let log = place.logs().join("hub/hub.log");
-        let hub = Hub { place, folder, log, listen, process: Mutex::new(None) };
+        let is_tls = servers.contains("[tls]");
+        let hub = Hub { place, folder, log, listen, is_tls, process: Mutex::new(None) };
         hub.start()?;
         Ok(hub)
     }
@@ -160,7 +162,8 @@ impl Hub {
     /// Where it is for browsers.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.listen)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.listen)
     }
 
     /// Its log.

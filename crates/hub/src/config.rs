@@ -34,7 +34,7 @@ pub struct Config {
     /// decides; with any rule, all others are denied. Agents too.
     #[serde(default)]
     pub acl: Vec<String>,
-    /// A certificate; else one is made where TLS is needed.
+    /// TLS on this machine's own addresses, too; and a certificate, else one is made.
     #[serde(default)]
     pub tls: Option<TlsConfig>,
     /// How long history is kept, in days.
@@ -45,14 +45,16 @@ pub struct Config {
     pub servers: Vec<ServerConfig>,
 }
 
-/// `[tls]`.
-#[derive(Clone, Debug, Deserialize)]
+/// `[tls]`: both, or neither for a certificate that the hub makes.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
     /// Certificates (PEM), the server's first.
-    pub certificate: PathBuf,
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
     /// The first one's key (PEM).
-    pub key: PathBuf,
+    #[serde(default)]
+    pub key: Option<PathBuf>,
 }
 
 /// `[[server]]`.
@@ -95,6 +97,14 @@ pub enum ConfigError {
     /// There is a secret in it, and everybody may read it.
     #[error("{path}: others may read it, and a secret is in it: chmod o= {path}")]
     Readable {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A certificate without a key, or the other way round.
+    #[error(
+        "{path}: [tls]: `certificate` and `key` go together; without both, the hub makes its own"
+    )]
+    HalfTls {
         /// Which.
         path: PathBuf,
     },
@@ -158,6 +168,10 @@ impl Config {
         let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
         if mode & 0o007 != 0 && config.servers.iter().any(has_secret) {
             return Err(ConfigError::Readable { path: path.into() });
+        }
+        let tls = config.tls.clone().unwrap_or_default();
+        if tls.certificate.is_some() != tls.key.is_some() {
+            return Err(ConfigError::HalfTls { path: path.into() });
         }
         config.acl().map_err(|error| ConfigError::Acl { path: path.into(), error })?;
         config.check_servers(path)?;

@@ -41,8 +41,9 @@ pub enum TlsError {
 pub(crate) fn prepare(
     config: &Config,
 ) -> Result<(Arc<ServerConfig>, Option<Fingerprint>), TlsError> {
-    if let Some(given) = &config.tls {
-        return Ok((server(&given.certificate, &given.key)?.0, None));
+    let given = config.tls.clone().unwrap_or_default();
+    if let (Some(certificate), Some(key)) = (given.certificate, given.key) {
+        return Ok((server(&certificate, &key)?.0, None));
     }
     let (certificate, key) = (config.data.join("hub.crt"), config.data.join("hub.key"));
     if !(certificate.exists() && key.exists()) {
