@@ -347,6 +347,108 @@ fn text(log: &Path) -> String {
     std::fs::read_to_string(log).unwrap_or_default()
 }
 
+#[test]
+fn what_is_no_asterisk_is_said_and_what_hangs_is_noticed() -> Result<()> {
+    let lab = Lab::builder("hub-faults").without_server("B").without_server("gateway").caches(0);
+    let lab = lab.start()?;
+    let address = lab.a().address();
+    let section = |name: &str, address: &str, secret: &str| {
+        let ami = format!("address = \"{address}\", user = \"lab\", secret = \"{secret}\"");
+        format!("[[server]]\nname = \"{name}\"\nami = {{ {ami} }}\n")
+    };
+    let endless = Flood::listen(&address.to_string(), b'a')?;
+    let hub = lab.hub().watches(lab.a(), &[]);
+    let hub = hub.section(&section("wrong", &format!("{address}:5038"), "wrong"));
+    let hub = hub.section(&section("nobody", &format!("{address}:9"), "x"));
+    let hub = hub.section(&section("endless", &endless.address, "x"));
+    let hub = with_users(hub.start()?)?;
+    let api = hub.log_in("vera", PASSWORD)?;
+    let says = |state: &Value, name: &str, words: &str| {
+        let error = &server(state, name)["link"]["error"];
+        error.as_str().is_some_and(|error| error.contains(words))
+    };
+    until(&api, "each is said", SOON, |state| {
+        says(state, "wrong", "does not accept the user")
+            && says(state, "wrong", "manager.conf")
+            && says(state, "nobody", "no connection")
+            && says(state, "endless", "talks no AMI")
+            && server(state, "A")["info"]["connected"] == true
+    })?;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid()?))?;
+    let rss = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("its memory")?;
+    let kib: u64 = rss.trim().trim_end_matches(" kB").parse()?;
+    ensure!(kib < 200_000, "what floods is not gathered: {kib} kB at most");
+
+    lab.a().freeze()?;
+    let state = until(&api, "it is noticed that it hangs", LATER, |state| {
+        server(state, "A")["info"]["connected"] == false
+    })?;
+    assert_eq!(server(&state, "A")["info"]["parts"]["calls"]["is"], "as_of");
+    lab.a().thaw()?;
+    until(&api, "it goes on", LATER, |state| server(state, "A")["info"]["connected"] == true)?;
+
+    let long_ago = api.events(1)?;
+    long_ago.wait("who was away for long is told so", SOON, |name, _| name == "gap")?;
+    Ok(())
+}
+
+/// Somebody who says one letter, for ever, to whoever comes.
+struct Flood {
+    address: String,
+}
+
+impl Flood {
+    fn listen(host: &str, letter: u8) -> Result<Self> {
+        let listener = std::net::TcpListener::bind((host, 0))?;
+        let address = listener.local_addr()?.to_string();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                while std::io::Write::write_all(&mut stream, &[letter; 65_536]).is_ok() {}
+            }
+        });
+        Ok(Self { address })
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_and_nothing_else_stops() -> Result<()> {
+    let lab = Lab::builder("hub-disk").without_server("A").without_server("B");
+    let lab = lab.without_server("gateway").caches(0).start()?;
+    let hub = with_users(lab.hub().disk_kib(1024).start()?)?;
+    let api = hub.log_in("ada", PASSWORD)?;
+    let filler = hub.data().join("filler");
+    let mut file = std::fs::File::create(&filler)?;
+    while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+    drop(file);
+
+    let token = |number: usize| json!({ "name": format!("{number:050}"), "role": "viewer" });
+    let mut refused = None;
+    // What has room in the log that is written ahead still fits.
+    for number in 0..500 {
+        let answer = api.ask("POST", "/api/tokens", Some(&token(number)))?;
+        if answer.status != 200 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.context("the disk is full, and nothing was refused")?;
+    assert_eq!(refused.status, 503);
+    let error = refused.body["error"].as_str().unwrap_or_default();
+    ensure!(error.contains("the disk is full") && error.contains("hub.db"), "{error}");
+    assert_eq!(api.ask("GET", "/api/state", None)?.status, 200, "what is live goes on");
+
+    std::fs::remove_file(filler)?;
+    assert_eq!(api.ask("POST", "/api/tokens", Some(&token(1000)))?.status, 200);
+    hub.kill();
+    hub.start()?;
+    let api = hub.log_in("ada", PASSWORD)?;
+    let tokens = api.get("/api/tokens")?;
+    let last = tokens.as_array().and_then(|all| all.last()).context("a token")?;
+    assert_eq!(last["name"], format!("{:050}", 1000), "what was told as done is there");
+    Ok(())
+}
+
 fn tokens_have_a_role(api: &Api) -> Result<()> {
     let made = api.post("/api/tokens", &json!({ "name": "prometheus", "role": "viewer" }))?;
     let program = api.with_token(made["token"].as_str().context("a token")?);

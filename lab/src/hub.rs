@@ -31,6 +31,7 @@ pub struct HubBuilder {
     address: Ipv4Addr,
     general: String,
     servers: String,
+    disk_kib: Option<u32>,
 }
 
 /// A hub.
@@ -42,7 +43,13 @@ pub struct Hub {
     listen: SocketAddr,
     is_tls: bool,
     process: Mutex<Option<Process>>,
+    /// After the process, so that nobody is there any more.
+    _disk: Option<Disk>,
 }
+
+/// A small disk of its own, in memory.
+#[derive(Debug)]
+struct Disk(PathBuf);
 
 /// An agent beside a server of the lab.
 #[derive(Debug)]
@@ -56,8 +63,9 @@ pub struct Agent {
 
 impl HubBuilder {
     pub(crate) fn new(place: &Arc<Place>) -> Self {
-        let (general, servers) = Default::default();
-        Self { place: Arc::clone(place), address: place.address(HOST_HUB), general, servers }
+        let (general, servers, disk_kib) = Default::default();
+        let (place, address) = (Arc::clone(place), place.address(HOST_HUB));
+        Self { place, address, general, servers, disk_kib }
     }
 
     /// Adds a line to its configuration, before the servers.
@@ -70,6 +78,12 @@ impl HubBuilder {
     /// Adds servers, or anything that follows the settings.
     pub fn section(mut self, text: &str) -> Self {
         self.servers.push_str(text);
+        self
+    }
+
+    /// Keeps its data on a disk of this size, which can be filled.
+    pub fn disk_kib(mut self, kib: u32) -> Self {
+        self.disk_kib = Some(kib);
         self
     }
 
@@ -96,7 +110,7 @@ impl HubBuilder {
     ///
     /// If it does not start.
     pub fn start(self) -> Result<Hub> {
-        let Self { place, address, general, servers } = self;
+        let Self { place, address, general, servers, disk_kib } = self;
         let folder = place.make_folder("hub")?;
         let listen = SocketAddr::from((address, PORT));
         let config = format!(
@@ -106,7 +120,9 @@ impl HubBuilder {
         write_private(&folder.join("hub.toml"), &config)?;
         let log = place.logs().join("hub/hub.log");
         let is_tls = servers.contains("[tls]");
-        let hub = Hub { place, folder, log, listen, is_tls, process: Mutex::new(None) };
+        let disk = disk_kib.map(|kib| Disk::mount(&folder.join("data"), kib, &log)).transpose()?;
+        let process = Mutex::new(None);
+        let hub = Hub { place, folder, log, listen, is_tls, process, _disk: disk };
         hub.start()?;
         Ok(hub)
     }
@@ -316,6 +332,23 @@ impl Agent {
     #[must_use]
     pub fn state(&self) -> PathBuf {
         self.folder.join("state.toml")
+    }
+}
+
+impl Disk {
+    fn mount(folder: &Path, kib: u32, log: &Path) -> Result<Self> {
+        fs::create_dir_all(folder).at("make", folder)?;
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={kib}k"), "tmpfs"]).arg(folder);
+        process::output(mount, "mount", log)?;
+        Ok(Self(folder.to_owned()))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // What is left mounted is found by the next lab of this number, which cannot remove its folder.
+        let _done = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }
 
