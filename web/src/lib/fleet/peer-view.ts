@@ -38,7 +38,7 @@ export const PEER_COLUMNS: readonly (Column<PeerRow> & { label: string; text: (r
     },
     {
       id: 'use',
-      label: 'In use',
+      label: 'Activity',
       value: (row) => deviceRank.get(row.device)!,
       text: (row) => DEVICE_WORD[row.device],
     },

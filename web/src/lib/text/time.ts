@@ -1,6 +1,12 @@
 /** Times and durations in words, in the browser's zone. */
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+// Tables are read by comparing: no clock of twelve hours.
+const clock = new Intl.DateTimeFormat(undefined, {
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  hourCycle: 'h23',
+});
 const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
 
@@ -11,7 +17,7 @@ export function timeOfDay(at_ms: number): string {
 /** The time of day, and the date if it was not today. */
 export function shortTime(at_ms: number, now_ms: number): string {
   const same = new Date(at_ms).toDateString() === new Date(now_ms).toDateString();
-  return same ? clock.format(at_ms) : `${day.format(at_ms)}, ${clock.format(at_ms)}`;
+  return same ? clock.format(at_ms) : `${day.format(at_ms)} ${clock.format(at_ms)}`;
 }
 
 export function exactTime(at_ms: number): string {

@@ -1,5 +1,6 @@
 /** Something that a page asks for, again and again if it should stay fresh, and how old it is. */
 
+import { untrack } from 'svelte';
 import { clock } from '../clock.svelte.ts';
 
 export class Fetched<T> {
@@ -15,7 +16,8 @@ export class Fetched<T> {
     everyMs: number | null = null,
   ) {
     $effect(() => {
-      void this.reload();
+      // What a question reads must not ask it again.
+      untrack(() => void this.reload());
       if (everyMs === null) return;
       const timer = setInterval(() => {
         if (!document.hidden) void this.reload();

@@ -3,8 +3,10 @@
 export interface GridColumn {
   id: string;
   label: string;
-  /** A track of `grid-template-columns`. */
-  width: string;
+  /** Its least width. */
+  px: number;
+  /** Its share of what room is left; none if it stays as it is. */
+  grow?: number;
   /** Figures stand at the end. */
   end?: boolean;
   sorts?: boolean;

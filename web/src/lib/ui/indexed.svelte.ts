@@ -1,5 +1,6 @@
 /** A page's view of the fleet: a {@link LiveIndex}, kept up from flush to flush, its query in the address bar. */
 
+import { untrack } from 'svelte';
 import { fromSearch, toSearch } from '../fleet/address-bar.ts';
 import { type Column, type Facet, LiveIndex, type Query } from '../fleet/live-index.ts';
 import type { Flushed } from '../fleet/store.ts';
@@ -37,8 +38,11 @@ export class Indexed<R extends Row> {
     this.facetIds = facets.map(({ id }) => id);
     this.#index = new LiveIndex(facets, columns);
     $effect.pre(() => {
-      this.#index.rebuild(rows.values(), this.query);
-      this.#show();
+      const { query } = this;
+      untrack(() => {
+        this.#index.rebuild(rows.values(), query);
+        this.#show();
+      });
     });
     $effect(() =>
       live.onFlush((flushed) => {
