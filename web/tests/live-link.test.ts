@@ -90,7 +90,7 @@ class Browser {
   }
 }
 
-const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
+const settled = () => new Promise<void>((resolve) => setTimeout(resolve));
 const down = new ApiError(0, 'down', '');
 const unauthorised = new ApiError(401, 'no', '');
 

@@ -10,6 +10,15 @@ import { session } from './session.svelte.ts';
 class Live {
   readonly fleet = new Fleet();
   link = $state.raw<LinkStatus>({ is: 'connecting', wordAt: null, retryAt: null });
+  /**
+   * By the hub's clock when all this was last known to be so; `null` while it is. Derived, for each word from
+   * the hub renews `link`, and every cell of every row reads this.
+   */
+  staleSince = $derived.by(() => {
+    const { is, wordAt } = this.link;
+    return is === 'live' || wordAt === null ? null : clock.hubTime(wordAt);
+  });
+  down = $derived(this.link.is === 'down');
   loaded = $state(false);
   /** Grows with each frame that brought changes; reading it is how a page asks to be told. */
   version = $state(0);
@@ -18,12 +27,6 @@ class Live {
   #listeners = new Set<(flushed: Flushed) => void>();
   #frame = 0;
   #running: LiveLink | null = null;
-
-  /** By the hub's clock when all this was last known to be so; `null` while it is. */
-  get staleSince(): number | null {
-    if (this.link.is === 'live' || this.link.wordAt === null) return null;
-    return clock.hubTime(this.link.wordAt);
-  }
 
   start(): void {
     this.#running?.stop();

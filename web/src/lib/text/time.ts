@@ -1,33 +1,33 @@
 /** Times and durations in words, in the browser's zone. */
 
-// Tables are read by comparing: no clock of twelve hours.
-const clock = new Intl.DateTimeFormat(undefined, {
-  hour: '2-digit',
-  minute: '2-digit',
-  second: '2-digit',
-  hourCycle: 'h23',
-});
 const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
-const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
+const two = (n: number) => String(n).padStart(2, '0');
 
+// Written out, not by `Intl`, for a table writes hundreds of times when it is scrolled; and always in 24 hours,
+// for they are read by comparing.
 export function timeOfDay(at_ms: number): string {
-  return clock.format(at_ms);
+  const at = new Date(at_ms);
+  return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }
 
-/** The time of day, and the date if it was not today. */
+/** The time of day, and the date if it was not the day of `now_ms`. */
 export function shortTime(at_ms: number, now_ms: number): string {
-  const same = new Date(at_ms).toDateString() === new Date(now_ms).toDateString();
-  return same ? clock.format(at_ms) : `${day.format(at_ms)} ${clock.format(at_ms)}`;
+  const begin = new Date(now_ms).setHours(0, 0, 0, 0);
+  const end = new Date(now_ms).setHours(24, 0, 0, 0);
+  return at_ms >= begin && at_ms < end ? timeOfDay(at_ms) : `${day.format(at_ms)} ${timeOfDay(at_ms)}`;
 }
 
+/** `2026-05-03 14:09:07 +02:00`: as logs have it, to compare with them. */
 export function exactTime(at_ms: number): string {
-  return exact.format(at_ms);
+  const at = new Date(at_ms);
+  const east = -at.getTimezoneOffset();
+  const zone = `${east < 0 ? '-' : '+'}${two(Math.floor(Math.abs(east) / 60))}:${two(Math.abs(east) % 60)}`;
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${timeOfDay(at_ms)} ${zone}`;
 }
 
 /** `0:07`, `12:09`, `1:02:03`: what a call's clock shows. */
 export function stopwatch(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
-  const two = (n: number) => String(n).padStart(2, '0');
   const hours = Math.floor(seconds / 3600);
   const minutes = Math.floor(seconds / 60) % 60;
   return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
