@@ -3,11 +3,13 @@ import { CallItems } from '../src/lib/fleet/call-items.ts';
 import { callRow, partyText } from '../src/lib/fleet/call-row.ts';
 import { LIVE, worse } from '../src/lib/fleet/freshness.ts';
 import { HubClock } from '../src/lib/fleet/hub-clock.ts';
+import { Fleet } from '../src/lib/fleet/store.ts';
+import { Turns } from '../src/lib/fleet/turns.ts';
 import { rowAfterKey } from '../src/lib/ui/grid-keys.ts';
 import { Slots } from '../src/lib/ui/slots.ts';
-import { knownUntil, staleNote } from '../src/lib/ui/stale.ts';
+import { knownUntil, savedStale, staleNote } from '../src/lib/ui/stale.ts';
 import { OVERSCAN_ROWS, windowOf } from '../src/lib/ui/window-of.ts';
-import { call } from './fixtures.ts';
+import { call, change, info, server, snapshot } from './fixtures.ts';
 
 describe('the rows in sight', () => {
   test('are never more than fit, and never beyond the list', () => {
@@ -50,6 +52,12 @@ describe('what is not live does not look live', () => {
     expect(staleNote(LIVE, null, 0)).toBeNull();
     expect(staleNote(LIVE, 5_000, 5_000)).toMatch(/^as of /);
     expect(staleNote({ is: 'unknown' }, null, 0)).toBe('never heard');
+  });
+
+  test('a saved table says what was not live', () => {
+    expect(savedStale(LIVE, null)).toBe('');
+    expect(savedStale(LIVE, 0)).toBe('1970-01-01T00:00:00.000Z');
+    expect(savedStale({ is: 'as_of', at_ms: 1_000 }, null)).toBe('1970-01-01T00:00:01.000Z');
   });
 
   test('the clock of a call stops with its last word', () => {
@@ -104,4 +112,16 @@ test('an opened call is followed by its legs, and what stays the same is the sam
   const open = items.of(rows, new Set([rows[0]!.key]));
   expect(open.map((item) => item.leg?.id ?? item.row.call.id)).toEqual(['1', 'x', 'y', '2']);
   expect(open[3]).toBe(closed[1]);
+});
+
+test('only servers that turned are spoken of', () => {
+  const turns = new Turns();
+  const fleet = new Fleet();
+  fleet.replace(snapshot(server('a'), server('b')));
+  expect(turns.since(fleet.servers)).toEqual([]);
+  fleet.apply([change('a', 'server', info(undefined, { connected: false }))]);
+  expect(turns.since(fleet.servers)).toEqual(['a is no longer connected.']);
+  expect(turns.since(fleet.servers)).toEqual([]);
+  fleet.apply([change('a', 'server', info())]);
+  expect(turns.since(fleet.servers)).toEqual(['a is connected again.']);
 });

@@ -5,6 +5,7 @@ import { LiveLink, type LinkStatus, type Stream } from './api/live-link.ts';
 import { announcer } from './announce.svelte.ts';
 import { clock } from './clock.svelte.ts';
 import { Fleet, type Flushed } from './fleet/store.ts';
+import { Turns } from './fleet/turns.ts';
 import { session } from './session.svelte.ts';
 
 class Live {
@@ -25,6 +26,7 @@ class Live {
   serversVersion = $state(0);
 
   #listeners = new Set<(flushed: Flushed) => void>();
+  #turns = new Turns();
   #frame = 0;
   #running: LiveLink | null = null;
 
@@ -91,7 +93,11 @@ class Live {
     const flushed = this.fleet.flush();
     this.loaded = this.fleet.loaded;
     this.version += 1;
-    if (flushed.servers) this.serversVersion += 1;
+    if (flushed.servers) {
+      this.serversVersion += 1;
+      const said = this.#turns.since(this.fleet.servers);
+      if (said.length > 0) announcer.say(said.join(' '));
+    }
     for (const listener of this.#listeners) listener(flushed);
   }
 }

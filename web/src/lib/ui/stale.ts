@@ -25,3 +25,20 @@ export function knownUntil(fresh: Freshness, linkStaleSince: number | null, now:
   if (fresh.is === 'as_of') return fresh.at_ms;
   return linkStaleSince ?? now;
 }
+
+/** The head of the last column of a saved table, which tells what was not live when it was saved. */
+export const NOT_LIVE = 'Not live, as of';
+
+/** That column: empty for what is live. */
+export function savedStale(fresh: Freshness, linkStaleSince: number | null): string {
+  switch (fresh.is) {
+    case 'live':
+      return linkStaleSince === null ? '' : new Date(linkStaleSince).toISOString();
+    case 'as_of':
+      return new Date(fresh.at_ms).toISOString();
+    case 'unknown':
+      return 'never heard';
+    case 'not_offered':
+      return 'not offered';
+  }
+}
