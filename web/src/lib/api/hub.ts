@@ -1,0 +1,76 @@
+/** What the console asks of the hub, by name. Paths are written here and nowhere else. */
+
+import { Client } from './client.ts';
+import type {
+  ActionDone,
+  Agent,
+  Audit,
+  NewAgent,
+  NewToken,
+  PeerId,
+  Role,
+  Session,
+  SharedRegistrations,
+  Snapshot,
+  Token,
+  TotpOffer,
+  User,
+  Variables,
+} from './types.ts';
+
+export const client = new Client();
+
+const part = encodeURIComponent;
+
+export const EVENTS_PATH = '/api/events';
+
+export const hub = {
+  session: () => client.get<Session>('/api/session'),
+  login: (user: string, password: string, code?: string) =>
+    client.request<Session>('POST', '/api/login', { user, password, ...(code ? { code } : {}) }),
+  logout: () => client.request<void>('POST', '/api/logout'),
+  state: () => client.get<Snapshot>('/api/state'),
+
+  hangup: (server: string, channel: string) => act(server, 'hangup', { channel }),
+  transfer: (server: string, channel: string, extension: string, context?: string) =>
+    act(server, 'transfer', { channel, extension, ...(context ? { context } : {}) }),
+  originate: (server: string, peer: string, extension: string, context?: string) =>
+    act(server, 'originate', { peer, extension, ...(context ? { context } : {}) }),
+  qualify: (server: string, peer: PeerId) => act(server, 'qualify', peer),
+
+  variables: (prefix: string, limit: number) =>
+    client.get<Variables>(`/api/variables?prefix=${part(prefix)}&limit=${limit}`),
+  setVariable: (name: string, value: string, ttl_s: number | null) =>
+    client.request<void>('PUT', `/api/variables/${part(name)}`, { value, ...(ttl_s ? { ttl_s } : {}) }),
+  deleteVariable: (name: string) => client.request<void>('DELETE', `/api/variables/${part(name)}`),
+  registrations: () => client.get<SharedRegistrations>('/api/registrations'),
+
+  users: () => client.get<User[]>('/api/users'),
+  addUser: (name: string, password: string, role: Role) =>
+    client.request<void>('POST', '/api/users', { name, password, role }),
+  changeUser: (name: string, change: { password?: string; role?: Role; totp?: false }) =>
+    client.request<void>('PATCH', `/api/users/${part(name)}`, change),
+  deleteUser: (name: string) => client.request<void>('DELETE', `/api/users/${part(name)}`),
+
+  tokens: () => client.get<Token[]>('/api/tokens'),
+  addToken: (name: string, role: Role, days: number | null) =>
+    client.request<NewToken>('POST', '/api/tokens', { name, role, ...(days ? { days } : {}) }),
+  deleteToken: (id: number) => client.request<void>('DELETE', `/api/tokens/${id}`),
+
+  agents: () => client.get<Agent[]>('/api/agents'),
+  addAgent: (server: string) => client.request<NewAgent>('POST', '/api/agents', { server }),
+  deleteAgent: (server: string) => client.request<void>('DELETE', `/api/agents/${part(server)}`),
+
+  audit: (before: number | null, limit: number) =>
+    client.get<Audit>(`/api/audit?limit=${limit}${before === null ? '' : `&before=${before}`}`),
+
+  changePassword: (old: string, fresh: string) =>
+    client.request<void>('POST', '/api/password', { old, new: fresh }),
+  offerTotp: () => client.request<TotpOffer>('POST', '/api/totp', {}),
+  confirmTotp: (code: string) => client.request<void>('POST', '/api/totp/confirm', { code }),
+  removeTotp: (password: string) => client.request<void>('DELETE', '/api/totp', { password }),
+};
+
+function act(server: string, action: string, body: unknown): Promise<ActionDone> {
+  return client.request<ActionDone>('POST', `/api/servers/${part(server)}/${action}`, body);
+}
