@@ -1,5 +1,7 @@
 //! Asterisk's words, and what they mean.
 
+use std::net::SocketAddr;
+
 use ami_proto::Message;
 
 use crate::text::{Text, number, text};
@@ -111,12 +113,15 @@ impl Line {
         match message.get("PeerStatus").unwrap_or_default() {
             b"Registered" => {
                 line.registration = there(self.is_static);
-                // chan_iax2 gives the port as a number, and `peerstatus_to_ami` of
-                // stasis_endpoints.c tells only strings.
+                // chan_sip tells both in one text; chan_iax2 gives the port as a number, and
+                // `peerstatus_to_ami` of stasis_endpoints.c tells only strings.
                 let told = text(message, "Address");
+                let has_port = told.as_deref().is_some_and(has_port);
                 line.address = match number(message, "Port") {
                     Some(port) => address(told, Some(port)),
-                    None if is_same_host(self.address.as_deref(), told.as_deref()) => line.address,
+                    None if !has_port && is_same_host(self.address.as_deref(), told.as_deref()) => {
+                        line.address
+                    }
                     None => told,
                 };
             }
@@ -162,6 +167,10 @@ pub(crate) fn is_same_host(one: Option<&str>, other: Option<&str>) -> bool {
         }
     }
     one.map(host) == other.map(host)
+}
+
+fn has_port(address: &str) -> bool {
+    address.parse::<SocketAddr>().is_ok()
 }
 
 /// 12000 of `OK (12 ms)`.

@@ -249,6 +249,37 @@ fn an_old_server_has_peers_of_chan_sip() {
 }
 
 #[test]
+fn a_phone_of_chan_sip_is_shown_at_the_port_that_it_registered_from() {
+    let peer = |port| {
+        format!(
+            "Event: PeerEntry\nChanneltype: SIP\nObjectName: 203\nChanObjectType: peer\n\
+             IPaddress: 127.1.0.34\nIPport: {port}\nDynamic: yes\nStatus: Unmonitored"
+        )
+    };
+    let mut script = Script::default();
+    script.set("SIPpeers").push(message(&peer(5060)));
+    let mut fleet = watched(&script, Config::default());
+    let is_at = |fleet: &Fleet, port| {
+        let id = PeerId { driver: Driver::Sip, name: "203".into() };
+        let address = view(fleet).peer(&id).expect("a peer").address.clone();
+        assert_eq!(address.as_deref(), Some(&*format!("127.1.0.34:{port}")));
+    };
+    is_at(&fleet, 5060);
+    fleet.handle_timeout(fleet.poll_timeout(A).expect("it is due some time"), A);
+    let request = until_asked(&script, &mut fleet, "SIPpeers");
+    tell(
+        &mut fleet,
+        NOON,
+        "Event: PeerStatus\nPrivilege: system,all\nSystemName: A\nChannelType: SIP\nPeer: SIP/203\n\
+         PeerStatus: Registered\nAddress: 127.1.0.34:5070",
+    );
+    is_at(&fleet, 5070);
+    item(&mut fleet, request, &peer(5060));
+    done(&mut fleet, request);
+    is_at(&fleet, 5070);
+}
+
+#[test]
 fn a_peer_that_no_list_had_is_shown_and_has_the_server_asked_again() {
     let (script, mut fleet) = office();
     tell(
