@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ami_proto::{Action, ActionId, Config, Event, Session};
 use anyhow::{Context as _, Result, bail, ensure};
 use fleet::{
-    Answer, CallState, Device, Direction, Driver, Fleet, Freshness, PeerId, PeerView, Registration,
-    RequestId, ServerView, Time,
+    Answer, CallState, Device, Direction, Driver, Fleet, Freshness, OutboundId, OutboundState,
+    PeerId, PeerView, Registration, RequestId, ServerView, Time,
 };
 use tandem_lab::{AMI_SECRET, Asterisk, Lab, Phone, Release, phone_secret, wait_until};
 
@@ -23,6 +23,26 @@ const MAILBOX: &str = "200@default";
 /// Goes to the end of the context `from-phones`.
 const VOICEMAIL: &str =
     "exten => 900,1,Answer()\n same => n,VoiceMail(200@default,s)\n same => n,Hangup()\n";
+
+const PJSIP_REGISTRATION: &str = "
+[b]
+type = registration
+server_uri = sip:@ADDRESS_B@
+client_uri = sip:205@@ADDRESS_B@
+outbound_auth = 205
+max_random_initial_delay = 0
+";
+/// The second is told no.
+const IAX2_REGISTRATIONS: &str = "
+[general](+)
+register => 208:secret-208@@ADDRESS_B@
+register => 207:wrong@@ADDRESS_B@
+";
+/// At the chan_pjsip of the other.
+const SIP_REGISTRATION: &str = "
+[general](+)
+register => 206:secret-206@@ADDRESS_B@
+";
 
 /// A fleet of one server, with the session that feeds it.
 struct Watch {
@@ -197,6 +217,14 @@ fn device_states_are_not_offered_by_an_asterisk_16_without_their_module() -> Res
     let watch = watched(lab.a())?;
     assert_eq!(watch.view().info().parts.devices, Freshness::NotOffered);
     assert_eq!(watch.peer(Driver::Pjsip, "200").map(|peer| peer.device), Some(Device::Unknown));
+    Ok(())
+}
+
+#[test]
+fn where_a_server_is_registered_itself_is_shown() -> Result<()> {
+    for release in Release::ALL {
+        registers_itself_at_another(release)?;
+    }
     Ok(())
 }
 
@@ -412,4 +440,51 @@ fn goes_away_in_mid_call_and_comes_back(
     })?;
     assert_eq!(watch.view().info().calls, 0);
     assert_is_what_the_server_says(&mut watch, lab.a())
+}
+
+fn registers_itself_at_another(release: Release) -> Result<()> {
+    let lab = Lab::builder(&format!("fleet-{}-registers", release.version()))
+        .without_server("gateway")
+        .server("A", |config| {
+            let config = config
+                .release(release)
+                .load("res_pjsip_outbound_registration")
+                .append("pjsip.conf", PJSIP_REGISTRATION)
+                .append("iax.conf", IAX2_REGISTRATIONS);
+            match release {
+                Release::Asterisk22 => config,
+                Release::Asterisk16 => config.append("sip.conf", SIP_REGISTRATION),
+            }
+        })
+        .start()?;
+    let mut watch = watched(lab.a())?;
+    let (host, iax) = (lab.b().address(), format!("{}:4569", lab.b().address()));
+    let id = |driver, user: &str, at: &str| OutboundId { driver, user: user.into(), at: at.into() };
+    let by_pjsip = id(Driver::Pjsip, &format!("sip:205@{host}"), &format!("sip:{host}"));
+    let by_iax2 = id(Driver::Iax2, "208", &iax);
+    let with_a_wrong_secret = id(Driver::Iax2, "207", &iax);
+    let by_sip = id(Driver::Sip, "206", &host.to_string());
+    let mut expected = vec![
+        (&by_pjsip, OutboundState::Registered),
+        (&by_iax2, OutboundState::Registered),
+        (&with_a_wrong_secret, OutboundState::Rejected),
+    ];
+    if release == Release::Asterisk16 {
+        expected.push((&by_sip, OutboundState::Registered));
+    }
+    let state = |watch: &Watch, id| watch.view().registration_outbound(id).map(|it| it.state);
+    watch.until("all have their answers", |watch| {
+        expected.iter().all(|&(id, expected)| state(watch, id) == Some(expected))
+    })?;
+    assert_eq!(watch.view().registrations_outbound().count(), expected.len());
+
+    lab.a().cli("pjsip send unregister b")?;
+    watch.until("it is unregistered by hand", |watch| {
+        state(watch, &by_pjsip) == Some(OutboundState::Unregistered)
+    })?;
+    let name = watch.view().registration_outbound(&by_pjsip).and_then(|it| it.name.clone());
+    assert_eq!(name.as_deref(), Some("b"));
+    watch.reconcile()?;
+    assert_eq!(state(&watch, &by_pjsip), Some(OutboundState::Unregistered));
+    Ok(())
 }

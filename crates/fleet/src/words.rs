@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use ami_proto::Message;
 
 use crate::text::{Text, number, text};
-use crate::view::{Device, Driver, PeerId, Registration};
+use crate::view::{Device, Driver, OutboundState, PeerId, Registration};
 
 /// `PJSIP/200`.
 pub(crate) fn peer_id(name: &str) -> Option<PeerId> {
@@ -51,6 +51,19 @@ pub(crate) fn device(word: &[u8]) -> Device {
         b"ringinuse" => Device::RingInUse,
         b"onhold" => Device::OnHold,
         _ => Device::Unknown,
+    }
+}
+
+/// `regstate2str` of `chan_iax2.c` and `chan_sip.c`, and `sip_outbound_registration_status_str` of
+/// `res_pjsip_outbound_registration.c`.
+pub(crate) fn outbound(word: &[u8]) -> OutboundState {
+    match word {
+        b"Registered" => OutboundState::Registered,
+        b"Request Sent" | b"Auth. Sent" => OutboundState::Asked,
+        b"Rejected" | b"No Authentication" | b"Failed" => OutboundState::Rejected,
+        b"Timeout" => OutboundState::TimedOut,
+        b"Unregistered" | b"Stopping" | b"Stopped" => OutboundState::Unregistered,
+        _ => OutboundState::Unknown,
     }
 }
 

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use ami_proto::Failure;
 use fleet::{
-    Answer, CONTACTS_MAX, CallState, Config, Direction, Driver, Fleet, Freshness, Gap, PeerId,
-    RETRY_AFTER, Registration, TEXT_MAX_BYTES, Time, What,
+    Answer, CONTACTS_MAX, CallState, Config, Direction, Driver, Fleet, Freshness, Gap, OutboundId,
+    OutboundState, PeerId, RETRY_AFTER, Registration, TEXT_MAX_BYTES, Time, What,
 };
 use server::{A, NOON, Script, done, fleet_of, item, message, tell, until_asked, view, watched};
 
 const OFFICE: &str = include_str!("transcripts/office.ami");
+/// What an Asterisk 16.28 of the lab said, less what is no concern of ours.
+const ASTERISK_16: &str = include_str!("transcripts/asterisk16.ami");
 
 fn office() -> (Script, Fleet) {
     let script = Script::parse(OFFICE);
@@ -54,6 +56,17 @@ fn an_office_is_shown_as_its_transcript_says_before_and_after_events() {
         fleet.event(later(5), A, event.as_message());
     }
     assert_golden("office-events.json", &fleet);
+}
+
+#[test]
+fn an_asterisk_16_is_shown_as_its_transcript_says_before_and_after_events() {
+    let script = Script::parse(ASTERISK_16);
+    let mut fleet = watched(&script, Config::default());
+    assert_golden("asterisk16-snapshot.json", &fleet);
+    for event in &script.events {
+        fleet.event(later(5), A, event.as_message());
+    }
+    assert_golden("asterisk16-events.json", &fleet);
 }
 
 #[test]
@@ -293,6 +306,44 @@ fn a_peer_that_no_list_had_is_shown_and_has_the_server_asked_again() {
     fleet.handle_timeout(soon, A);
     script.settle(&mut fleet, soon);
     assert_eq!(registration(&fleet, Driver::Iax2, "new"), None, "no list has it");
+}
+
+#[test]
+fn a_registration_at_another_server_is_listed_and_answered_and_some_day_gone() {
+    let mut script = Script::default();
+    script.set("IAXregistry").push(message(
+        "Event: RegistryEntry\nHost: 10.0.0.2:4569\nDNSmanager: N\nUsername: 208\n\
+         Perceived: 10.0.0.1:4569\nRefresh: 60\nState: Registered",
+    ));
+    let mut fleet = watched(&script, Config::default());
+    let id = OutboundId { driver: Driver::Iax2, user: "208".into(), at: "10.0.0.2:4569".into() };
+    let is = |fleet: &Fleet| {
+        let outbound = view(fleet).registration_outbound(&id).expect("it was listed");
+        (outbound.state, outbound.since_ms)
+    };
+    assert_eq!(is(&fleet), (OutboundState::Registered, None));
+    let part = |fleet: &Fleet| view(fleet).info().parts.registrations_outbound;
+    assert_eq!(part(&fleet), Freshness::AsOf(NOON), "that nobody answers is no event");
+    tell(
+        &mut fleet,
+        later(5),
+        "Event: Registry\nPrivilege: system,all\nSystemName: A\nChannelType: IAX2\nUsername: 208\n\
+         Domain: 10.0.0.2:4569\nStatus: Rejected\nCause: Registration Refused",
+    );
+    assert_eq!(is(&fleet), (OutboundState::Rejected, Some(later(5))));
+
+    let before = fleet.seq();
+    script.set("IAXregistry").clear();
+    fleet.handle_timeout(fleet.poll_timeout(A).expect("it is due some time"), A);
+    script.settle(&mut fleet, later(300));
+    let changes = fleet.changes_since(before, usize::MAX).expect("no gap");
+    assert!(changes.iter().any(|change| change.what == What::OutboundGone(id.clone())));
+    assert_eq!((view(&fleet).info().drift, part(&fleet)), (0, Freshness::AsOf(later(300))));
+
+    fleet.connected(later(400), A, b"11.0.0");
+    tell(&mut fleet, later(400), "Event: FullyBooted\nUptime: 9\nLastReload: 9");
+    Script::default().settle(&mut fleet, later(400));
+    assert_eq!(part(&fleet), Freshness::NotOffered, "its modules are not there any more");
 }
 
 #[test]
