@@ -457,6 +457,12 @@ fn registers_itself_at_another(release: Release) -> Result<()> {
             }
         })
         .start()?;
+    // The other may not have listened yet when they were tried at the start.
+    lab.a().cli("pjsip send register b")?;
+    lab.a().cli("iax2 reload")?;
+    if release == Release::Asterisk16 {
+        lab.a().cli("sip reload")?;
+    }
     let mut watch = watched(lab.a())?;
     let (host, iax) = (lab.b().address(), format!("{}:4569", lab.b().address()));
     let id = |driver, user: &str, at: &str| OutboundId { driver, user: user.into(), at: at.into() };
