@@ -10,7 +10,7 @@ use std::time::Duration;
 use ami_proto::Message;
 
 use crate::call::{self, Order};
-use crate::limits::CHANNELS_MAX;
+use crate::limits::{CHANNELS_MAX, ENDED_MAX};
 use crate::log::Key;
 use crate::text::{Text, caller_name, key, number, text};
 use crate::turn::{Ended, Mark, Turn};
@@ -42,12 +42,15 @@ struct Call {
     shown: Option<CallView>,
 }
 
-/// Invariant: each channel is in the call of its `linkedid`, and in the bridge that it names.
+/// Invariant: each channel is in the call of its `linkedid`, and if this session has told its bridge, in
+/// that.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
     channels: BTreeMap<Order, Channel>,
     calls: BTreeMap<Text, Call>,
     bridges: BTreeMap<Text, BTreeSet<Order>>,
+    /// The last that entered a basic bridge while a request is under way: when, and its `Linkedid`.
+    entered: BTreeMap<Text, (Mark, Text)>,
     ended: Ended<Text>,
     dirty: BTreeSet<Text>,
     shown: usize,
@@ -68,10 +71,13 @@ impl Channels {
 
     pub(crate) fn request_begins(&mut self) {
         self.ended.clear();
+        self.entered.clear();
     }
 
-    /// No list will tell who is on hold.
+    /// No list will tell who is on hold; and who has left a bridge since is not to be taken along by
+    /// who enters it.
     pub(crate) fn session_ended(&mut self) {
+        self.bridges.clear();
         for channel in self.channels.values_mut() {
             if channel.on_hold.take() == Some(true) {
                 self.dirty.insert(channel.linkedid.clone());
@@ -127,6 +133,7 @@ impl Channels {
             return;
         }
         self.set_bridge(&id, text(message, "BridgeId"), turn);
+        self.take_along(&id);
         turn.compare(before == what(self));
         let Some(channel) = self.channels.get_mut(&id) else { return };
         channel.listed = turn.list();
@@ -279,6 +286,22 @@ impl Channels {
         for other in self.bridges.get(&bridge).cloned().unwrap_or_default() {
             self.set_link(&other, linkedid.clone(), turn);
         }
+        if turn.is_listing() && self.entered.len() < ENDED_MAX {
+            self.entered.insert(bridge, (turn.mark, linkedid));
+        }
+    }
+
+    /// What another that entered its bridge made of its `Linkedid`: the item may be older than that.
+    fn take_along(&mut self, id: &Order) {
+        let Some(channel) = self.channels.get_mut(id) else { return };
+        let entered = channel.bridge.as_ref().and_then(|bridge| self.entered.get(bridge));
+        let Some((mark, linkedid)) = entered.filter(|(mark, _)| channel.link_touched < *mark)
+        else {
+            return;
+        };
+        channel.link_touched = *mark;
+        let linkedid = linkedid.clone();
+        self.move_to(id, linkedid);
     }
 
     fn set_bridge(&mut self, id: &Order, bridge: Option<Text>, turn: &Turn<'_>) {
@@ -310,6 +333,11 @@ impl Channels {
             return;
         }
         turn.touch(&mut channel.link_touched);
+        self.move_to(id, linkedid);
+    }
+
+    fn move_to(&mut self, id: &Order, linkedid: Text) {
+        let Some(channel) = self.channels.get_mut(id) else { return };
         if channel.linkedid == linkedid {
             return;
         }

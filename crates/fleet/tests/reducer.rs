@@ -169,6 +169,30 @@ fn a_transfer_makes_one_call_of_two_even_if_an_old_list_is_read_after_it() {
 }
 
 #[test]
+fn who_enters_a_bridge_takes_along_who_is_listed_there_and_not_who_left_while_nobody_watched() {
+    let script = Script::parse("@ CoreShowChannels");
+    let mut fleet = watched(&script, Config::default());
+    let bridge = "BridgeUniqueid: b1\nBridgeType: basic";
+    for id in 1..=3 {
+        tell(&mut fleet, NOON, &channel("Newchannel", id, id, ""));
+    }
+    tell(&mut fleet, NOON, &channel("BridgeEnter", 1, 1, bridge));
+    fleet.disconnected(later(1), A);
+    // 1 has left the bridge, and 3 has entered it.
+    fleet.connected(later(2), A, b"11.0.0");
+    let request = until_asked(&script, &mut fleet, "CoreShowChannels");
+    tell(&mut fleet, NOON, &channel("BridgeEnter", 2, 2, bridge));
+    item(&mut fleet, request, &channel("CoreShowChannel", 1, 1, "BridgeId: "));
+    item(&mut fleet, request, &channel("CoreShowChannel", 2, 2, "BridgeId: b1"));
+    // Printed before 2 came.
+    item(&mut fleet, request, &channel("CoreShowChannel", 3, 3, "BridgeId: b1"));
+    done(&mut fleet, request);
+    let calls: Vec<_> =
+        view(&fleet).calls().map(|call| (call.id.as_str(), call.legs_count)).collect();
+    assert_eq!(calls, [("1765000000.1", 1), ("1765000000.2", 2)]);
+}
+
+#[test]
 fn a_call_has_an_arrow_two_sides_and_a_state() {
     let (script, mut fleet) = office();
     let call = view(&fleet).call("office-1764999990.7").expect("a call");
