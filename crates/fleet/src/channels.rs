@@ -42,8 +42,8 @@ struct Call {
     shown: Option<CallView>,
 }
 
-/// Invariant: each channel is in the call of its `linkedid`, and if this session has told its bridge, in
-/// that.
+/// Invariant: each channel is in the call of its `linkedid`, and in the bridge that it names if this
+/// session told it.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
     channels: BTreeMap<Order, Channel>,
@@ -74,8 +74,8 @@ impl Channels {
         self.entered.clear();
     }
 
-    /// No list will tell who is on hold; and who has left a bridge since is not to be taken along by
-    /// who enters it.
+    /// No list will tell who is on hold, and who has left a bridge since is not to be taken along
+    /// by the next that enters it.
     pub(crate) fn session_ended(&mut self) {
         self.bridges.clear();
         for channel in self.channels.values_mut() {

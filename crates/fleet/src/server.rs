@@ -402,7 +402,7 @@ impl ServerView {
     }
 
     fn not_offered(&mut self, now: Time, step: &Step) {
-        // Three drivers have one part, chan_pjsip first: its list, or the lack of it, was of this round.
+        // Three drivers have one part. chan_pjsip is the first, so what it says now is of this round.
         let is_of_another = |part: &Freshness| {
             matches!(step, Step::Outbound(Driver::Iax2 | Driver::Sip))
                 && matches!(part, Freshness::AsOf(_))

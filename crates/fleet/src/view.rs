@@ -59,8 +59,8 @@ pub struct Parts {
     pub iax2: Freshness,
     /// Peers of `chan_sip`, up to Asterisk 20.
     pub sip: Freshness,
-    /// Whether phones are idle, ringing or in use; of `chan_sip` only those with `callcounter`. Offered by `res_manager_devicestate`, which has the
-    /// events too.
+    /// Whether phones are idle, ringing or in use; of `chan_sip` only those with `callcounter`.
+    /// Offered by `res_manager_devicestate`, which has the events too.
     pub devices: Freshness,
     /// Channels, and so calls.
     pub calls: Freshness,
