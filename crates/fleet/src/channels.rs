@@ -100,14 +100,17 @@ impl Channels {
                 self.dirty.insert(channel.linkedid.clone());
             }
             _ => {
-                if !self.update(&id, message, name == b"Newchannel", turn) {
+                let is_known = self.update(&id, message, name == b"Newchannel", turn);
+                if name == b"BridgeEnter" {
+                    self.enter_bridge(&id, message, turn);
+                }
+                if !is_known {
                     return;
                 }
                 match name {
                     b"Newchannel" => self.hold(&id, false),
                     b"Hold" => self.hold(&id, true),
                     b"Unhold" => self.hold(&id, false),
-                    b"BridgeEnter" => self.enter_bridge(&id, message, turn),
                     b"BridgeLeave" => self.set_bridge(&id, None, turn),
                     _ => {}
                 }
@@ -273,16 +276,15 @@ impl Channels {
     }
 
     /// In a basic bridge all take over the oldest `Linkedid`, and only the one that enters is told
-    /// (`bridge_basic.c`, `ast_bridge_channel_update_linkedids`).
+    /// (`bridge_basic.c`, `ast_bridge_channel_update_linkedids`); whoever enters may have hung up since,
+    /// and be gone by a list.
     fn enter_bridge(&mut self, id: &Order, message: Message<'_>, turn: &mut Turn<'_>) {
         let Some(bridge) = key(message, "BridgeUniqueid") else { return };
         self.set_bridge(id, Some(bridge.clone()), turn);
         if message.get("BridgeType") != Some(b"basic") {
             return;
         }
-        let Some(linkedid) = self.channels.get(id).map(|channel| channel.linkedid.clone()) else {
-            return;
-        };
+        let Some(linkedid) = key(message, "Linkedid") else { return };
         for other in self.bridges.get(&bridge).cloned().unwrap_or_default() {
             self.set_link(&other, linkedid.clone(), turn);
         }

@@ -193,6 +193,24 @@ fn who_enters_a_bridge_takes_along_who_is_listed_there_and_not_who_left_while_no
 }
 
 #[test]
+fn who_enters_a_bridge_takes_along_others_even_if_a_list_has_shown_that_it_hung_up() {
+    let script = Script::parse("@ CoreShowChannels");
+    let mut fleet = fleet_of(Config::default());
+    fleet.connected(NOON, A, b"11.0.0");
+    let request = until_asked(&script, &mut fleet, "CoreShowChannels");
+    item(&mut fleet, request, &channel("CoreShowChannel", 2, 1, "BridgeId: b1"));
+    done(&mut fleet, request);
+    let bridge = "BridgeUniqueid: b1\nBridgeType: basic";
+    // All of this was so before the list was asked for, and is told late.
+    tell(&mut fleet, NOON, &channel("Newchannel", 2, 2, ""));
+    tell(&mut fleet, NOON, &channel("BridgeEnter", 2, 2, bridge));
+    tell(&mut fleet, NOON, &channel("BridgeEnter", 1, 1, bridge));
+    tell(&mut fleet, NOON, &channel("Hangup", 1, 1, ""));
+    let calls: Vec<_> = view(&fleet).calls().map(|call| call.id.as_str()).collect();
+    assert_eq!(calls, ["1765000000.1"]);
+}
+
+#[test]
 fn a_call_has_an_arrow_two_sides_and_a_state() {
     let (script, mut fleet) = office();
     let call = view(&fleet).call("office-1764999990.7").expect("a call");
