@@ -8,10 +8,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ami_proto::{Action, ActionId, Config, Event, Session};
 use anyhow::{Context as _, Result, bail, ensure};
 use fleet::{
-    Answer, CallState, Device, Direction, Driver, Fleet, Freshness, PeerId, PeerView, Registration,
-    RequestId, ServerView, Time,
+    Answer, CallState, Device, Direction, Driver, Fleet, Freshness, OutboundId, OutboundState,
+    PeerId, PeerView, Registration, RequestId, ServerView, Time,
 };
-use tandem_lab::{AMI_SECRET, Asterisk, Lab, Phone};
+use tandem_lab::{AMI_SECRET, Asterisk, Lab, Phone, Release, phone_secret, wait_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Bound of anything here: all of it is loopback.
@@ -19,6 +19,30 @@ const SOON: Duration = Duration::from_secs(15);
 /// How long a read waits before the session is told the time.
 const READ_WITHIN: Duration = Duration::from_millis(20);
 const SERVER: &str = "A";
+const MAILBOX: &str = "200@default";
+/// Goes to the end of the context `from-phones`.
+const VOICEMAIL: &str =
+    "exten => 900,1,Answer()\n same => n,VoiceMail(200@default,s)\n same => n,Hangup()\n";
+
+const PJSIP_REGISTRATION: &str = "
+[b]
+type = registration
+server_uri = sip:@ADDRESS_B@
+client_uri = sip:205@@ADDRESS_B@
+outbound_auth = 205
+max_random_initial_delay = 0
+";
+/// The second is told no.
+const IAX2_REGISTRATIONS: &str = "
+[general](+)
+register => 208:secret-208@@ADDRESS_B@
+register => 207:wrong@@ADDRESS_B@
+";
+/// At the chan_pjsip of the other.
+const SIP_REGISTRATION: &str = "
+[general](+)
+register => 206:secret-206@@ADDRESS_B@
+";
 
 /// A fleet of one server, with the session that feeds it.
 struct Watch {
@@ -141,7 +165,8 @@ fn now() -> Time {
 
 fn watched(server: &Asterisk) -> Result<Watch> {
     let mut fleet = Fleet::new(now().ms);
-    fleet.add(SERVER, fleet::Config::default()).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    let config = fleet::Config { trunks: vec!["IAX2/*".to_owned()], ..fleet::Config::default() };
+    fleet.add(SERVER, config).map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let mut watch = Watch::begin(server, fleet)?;
     watch.until("the first snapshot", |watch| {
         watch.view().info().reconciled_ms.is_some() && watch.requests.is_empty()
@@ -173,17 +198,40 @@ fn assert_is_what_the_server_says(watch: &mut Watch, server: &Asterisk) -> Resul
 }
 
 #[test]
-fn phones_calls_and_a_restart_are_shown_as_they_happen_and_as_they_are_listed() -> Result<()> {
-    let lab = Lab::builder("fleet")
+fn asterisk_22_is_shown_as_it_happens_and_as_it_is_listed() -> Result<()> {
+    is_shown_as_it_happens_and_as_it_is_listed(Release::Asterisk22)
+}
+
+#[test]
+fn asterisk_16_is_shown_as_it_happens_and_as_it_is_listed() -> Result<()> {
+    is_shown_as_it_happens_and_as_it_is_listed(Release::Asterisk16)
+}
+
+#[test]
+fn device_states_are_not_offered_by_an_asterisk_16_without_their_module() -> Result<()> {
+    let lab = Lab::builder("fleet-16-devices")
         .without_server("B")
         .without_server("gateway")
-        .server("A", |config| {
-            let config = config.load("res_manager_devicestate");
-            config.append("voicemail.conf", "200 => 1234,Phone 200\n")
-        })
+        .server("A", |config| config.release(Release::Asterisk16))
         .start()?;
+    let watch = watched(lab.a())?;
+    assert_eq!(watch.view().info().parts.devices, Freshness::NotOffered);
+    assert_eq!(watch.peer(Driver::Pjsip, "200").map(|peer| peer.device), Some(Device::Unknown));
+    Ok(())
+}
+
+#[test]
+fn where_a_server_is_registered_itself_is_shown() -> Result<()> {
+    for release in Release::ALL {
+        registers_itself_at_another(release)?;
+    }
+    Ok(())
+}
+
+fn is_shown_as_it_happens_and_as_it_is_listed(release: Release) -> Result<()> {
+    let lab = start(release)?;
     let mut watch = watched(lab.a())?;
-    assert_first_snapshot(watch.view())?;
+    assert_first_snapshot(watch.view(), release)?;
 
     let desk = lab.phone("200").answers(false).start()?;
     desk.register_at(lab.a(), MINUTE)?;
@@ -200,13 +248,19 @@ fn phones_calls_and_a_restart_are_shown_as_they_happen_and_as_they_are_listed() 
     let expected = radio.asterisk().address().to_string();
     ensure!(radio_at.as_ref().is_some_and(|at| at.starts_with(&expected)), "{radio_at:?}");
 
-    rings_and_is_answered(&lab, &mut watch, &caller, &desk)?;
+    rings_is_answered_and_is_held(&lab, &mut watch, &caller, &desk)?;
 
     caller.hang_up()?;
+    caller.wait_closed(SOON)?;
     watch.until("the call is over", |watch| {
         let device = watch.peer(Driver::Pjsip, "200").map(|peer| peer.device);
         watch.view().info().calls == 0 && device == Some(Device::Idle)
     })?;
+    goes_out_by_a_trunk(&lab, &mut watch, &caller)?;
+    leaves_a_message(&lab, &mut watch, &caller)?;
+    if release == Release::Asterisk16 {
+        has_a_phone_at_chan_sip(&lab, &mut watch, &caller)?;
+    }
     radio.unregister_at(lab.a())?;
     desk.unregister_at(lab.a())?;
     watch.until("one is left", |watch| watch.view().info().peers_registered == 1)?;
@@ -214,15 +268,52 @@ fn phones_calls_and_a_restart_are_shown_as_they_happen_and_as_they_are_listed() 
     goes_away_in_mid_call_and_comes_back(&lab, watch, &caller, &desk)
 }
 
-fn assert_first_snapshot(view: &ServerView) -> Result<()> {
+fn start(release: Release) -> Result<Lab> {
+    let lab = Lab::builder(&format!("fleet-{}", release.version()))
+        .without_server("B")
+        .without_server("gateway")
+        .server("A", |config| {
+            let config = config
+                .release(release)
+                .load("res_manager_devicestate")
+                .append("voicemail.conf", "200 => 1234,Phone 200\n")
+                .append("extensions.conf", VOICEMAIL);
+            match release {
+                Release::Asterisk22 => config,
+                Release::Asterisk16 => config
+                    .sip_peer("203", &phone_secret("203"))
+                    .append("extensions.conf", "exten => 203,1,Dial(SIP/203,20)\n"),
+            }
+        })
+        .start()?;
+    Ok(lab)
+}
+
+fn assert_first_snapshot(view: &ServerView, release: Release) -> Result<()> {
     let info = view.info();
-    ensure!(info.version.as_ref().is_some_and(|it| it.starts_with("22")), "{info:#?}");
+    ensure!(info.version.as_ref().is_some_and(|it| it.starts_with(release.version())), "{info:#?}");
     ensure!(info.booted && info.up_since_ms.is_some(), "{info:#?}");
-    assert_eq!(info.parts.sip, Freshness::NotOffered, "chan_sip is gone since 21");
-    for part in [info.parts.pjsip, info.parts.contacts, info.parts.iax2, info.parts.calls] {
+    match release {
+        Release::Asterisk22 => {
+            assert_eq!(info.parts.sip, Freshness::NotOffered, "chan_sip is gone since 21");
+            ensure!(info.calls_processed.is_some());
+        }
+        Release::Asterisk16 => {
+            assert_eq!(info.parts.sip, Freshness::Live);
+            ensure!(info.calls_processed.is_none(), "16 does not tell");
+        }
+    }
+    for part in [
+        info.parts.pjsip,
+        info.parts.contacts,
+        info.parts.iax2,
+        info.parts.devices,
+        info.parts.calls,
+        info.parts.mailboxes,
+    ] {
         assert_eq!(part, Freshness::Live);
     }
-    let mailbox = view.mailbox("200@default").context("a mailbox")?;
+    let mailbox = view.mailbox(MAILBOX).context("a mailbox")?;
     assert_eq!((mailbox.new, mailbox.old), (0, 0));
     let desk = PeerId { driver: Driver::Pjsip, name: "200".into() };
     let desk_is = view.peer(&desk).context("an endpoint")?.registration;
@@ -230,7 +321,12 @@ fn assert_first_snapshot(view: &ServerView) -> Result<()> {
     Ok(())
 }
 
-fn rings_and_is_answered(lab: &Lab, watch: &mut Watch, caller: &Phone, desk: &Phone) -> Result<()> {
+fn rings_is_answered_and_is_held(
+    lab: &Lab,
+    watch: &mut Watch,
+    caller: &Phone,
+    desk: &Phone,
+) -> Result<()> {
     caller.dial(lab.a(), "200")?;
     desk.wait_ringing(SOON)?;
     watch.until("one call rings", |watch| {
@@ -250,7 +346,74 @@ fn rings_and_is_answered(lab: &Lab, watch: &mut Watch, caller: &Phone, desk: &Ph
         });
         is_up && device("200") == Some(Device::InUse) && device("202") == Some(Device::InUse)
     })?;
-    assert_is_what_the_server_says(watch, lab.a())
+    assert_is_what_the_server_says(watch, lab.a())?;
+
+    let is = |watch: &Watch, state| watch.view().call(&call.id).map(|it| it.state) == Some(state);
+    caller.hold()?;
+    watch.until("the call is on hold", |watch| is(watch, CallState::OnHold))?;
+    let holds = |name: &str| {
+        let call = watch.view().call(&call.id)?;
+        call.legs.iter().find(|leg| leg.party.peer.as_deref() == Some(name))?.on_hold
+    };
+    assert_eq!((holds("PJSIP/202"), holds("PJSIP/200")), (Some(true), Some(false)));
+    caller.resume()?;
+    watch.until("the call goes on", |watch| is(watch, CallState::Up))
+}
+
+fn goes_out_by_a_trunk(lab: &Lab, watch: &mut Watch, caller: &Phone) -> Result<()> {
+    caller.dial(lab.a(), "201")?;
+    caller.wait_established(SOON)?;
+    watch.until("a call goes out", |watch| {
+        let mut calls = watch.view().calls();
+        calls.next().is_some_and(|call| call.state == CallState::Up && call.legs_count == 2)
+    })?;
+    let call = watch.view().calls().next().context("a call")?;
+    assert_eq!(call.direction, Direction::Out);
+    assert_eq!(call.to.peer.as_deref(), Some("IAX2/201"));
+    caller.hang_up()?;
+    caller.wait_closed(SOON)?;
+    watch.until("it is over", |watch| watch.view().info().calls == 0)
+}
+
+fn leaves_a_message(lab: &Lab, watch: &mut Watch, caller: &Phone) -> Result<()> {
+    let server = lab.a();
+    caller.dial(server, "900")?;
+    caller.wait_established(SOON)?;
+    wait_until("202's voice is being recorded", SOON, &server.log(), || {
+        server.message_in_the_making("200")?.map_or(Ok(false), |message| message.has_tone(440))
+    })?;
+    caller.hang_up()?;
+    caller.wait_closed(SOON)?;
+    watch.until("the message is counted", |watch| {
+        watch.view().mailbox(MAILBOX).is_some_and(|mailbox| (mailbox.new, mailbox.old) == (1, 0))
+    })
+}
+
+fn has_a_phone_at_chan_sip(lab: &Lab, watch: &mut Watch, caller: &Phone) -> Result<()> {
+    let old = lab.phone("203").at_chan_sip().start()?;
+    let is = |watch: &Watch| watch.peer(Driver::Sip, "203").map(|peer| peer.registration);
+    assert_eq!(is(watch), Some(Registration::Unregistered));
+    old.register_at(lab.a(), MINUTE)?;
+    watch.until("it is registered", |watch| is(watch) == Some(Registration::Registered))?;
+    let at = watch.peer(Driver::Sip, "203").and_then(|peer| peer.address.clone());
+    assert_eq!(at.as_deref(), Some(&*format!("{}:5060", old.address())));
+
+    caller.dial(lab.a(), "203")?;
+    caller.wait_established(SOON)?;
+    watch.until("it is in use", |watch| {
+        let device = watch.peer(Driver::Sip, "203").map(|peer| peer.device);
+        let mut calls = watch.view().calls();
+        device == Some(Device::InUse) && calls.next().is_some_and(|it| it.state == CallState::Up)
+    })?;
+    let call = watch.view().calls().next().context("a call")?;
+    assert_eq!(call.to.peer.as_deref(), Some("SIP/203"));
+    assert_is_what_the_server_says(watch, lab.a())?;
+    caller.hang_up()?;
+    caller.wait_closed(SOON)?;
+    old.unregister_at(lab.a())?;
+    watch.until("it is not registered any more", |watch| {
+        watch.view().info().calls == 0 && is(watch) == Some(Registration::Unregistered)
+    })
 }
 
 fn goes_away_in_mid_call_and_comes_back(
@@ -277,4 +440,57 @@ fn goes_away_in_mid_call_and_comes_back(
     })?;
     assert_eq!(watch.view().info().calls, 0);
     assert_is_what_the_server_says(&mut watch, lab.a())
+}
+
+fn registers_itself_at_another(release: Release) -> Result<()> {
+    let lab = Lab::builder(&format!("fleet-{}-registers", release.version()))
+        .without_server("gateway")
+        .server("A", |config| {
+            let config = config
+                .release(release)
+                .load("res_pjsip_outbound_registration")
+                .append("pjsip.conf", PJSIP_REGISTRATION)
+                .append("iax.conf", IAX2_REGISTRATIONS);
+            match release {
+                Release::Asterisk22 => config,
+                Release::Asterisk16 => config.append("sip.conf", SIP_REGISTRATION),
+            }
+        })
+        .start()?;
+    // The other may not have listened yet when they were tried at the start.
+    lab.a().cli("pjsip send register b")?;
+    lab.a().cli("iax2 reload")?;
+    if release == Release::Asterisk16 {
+        lab.a().cli("sip reload")?;
+    }
+    let mut watch = watched(lab.a())?;
+    let (host, iax) = (lab.b().address(), format!("{}:4569", lab.b().address()));
+    let id = |driver, user: &str, at: &str| OutboundId { driver, user: user.into(), at: at.into() };
+    let by_pjsip = id(Driver::Pjsip, &format!("sip:205@{host}"), &format!("sip:{host}"));
+    let by_iax2 = id(Driver::Iax2, "208", &iax);
+    let with_a_wrong_secret = id(Driver::Iax2, "207", &iax);
+    let by_sip = id(Driver::Sip, "206", &host.to_string());
+    let mut expected = vec![
+        (&by_pjsip, OutboundState::Registered),
+        (&by_iax2, OutboundState::Registered),
+        (&with_a_wrong_secret, OutboundState::Rejected),
+    ];
+    if release == Release::Asterisk16 {
+        expected.push((&by_sip, OutboundState::Registered));
+    }
+    let state = |watch: &Watch, id| watch.view().registration_outbound(id).map(|it| it.state);
+    watch.until("all have their answers", |watch| {
+        expected.iter().all(|&(id, expected)| state(watch, id) == Some(expected))
+    })?;
+    assert_eq!(watch.view().registrations_outbound().count(), expected.len());
+
+    lab.a().cli("pjsip send unregister b")?;
+    watch.until("it is unregistered by hand", |watch| {
+        state(watch, &by_pjsip) == Some(OutboundState::Unregistered)
+    })?;
+    let name = watch.view().registration_outbound(&by_pjsip).and_then(|it| it.name.clone());
+    assert_eq!(name.as_deref(), Some("b"));
+    watch.reconcile()?;
+    assert_eq!(state(&watch, &by_pjsip), Some(OutboundState::Unregistered));
+    Ok(())
 }

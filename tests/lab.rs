@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use tandem_lab::{Lab, ServerConfig, wait_until};
+use tandem_lab::{Lab, Release, ServerConfig, wait_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Bound of anything in a call: all of it is loopback.
@@ -31,6 +31,26 @@ fn three_servers_start_fast_and_without_a_warning() -> Result<()> {
         assert!(!server.maps_contains("app_universal")?);
     }
     assert!(took < Duration::from_secs(10), "took {took:?}");
+    Ok(())
+}
+
+#[test]
+fn an_asterisk_16_runs_beside_another_and_leaves_nothing_but_its_logs() -> Result<()> {
+    let lab = Lab::builder("lab-old")
+        .without_server("gateway")
+        .server("B", |config| config.release(Release::Asterisk16))
+        .start()?;
+    for server in lab.servers() {
+        let version = format!("Asterisk {}.", server.release().version());
+        assert!(server.cli("core show version")?.starts_with(&version), "{version}");
+    }
+    let others = lab.warnings()?.into_iter().filter(|line| !line.contains("will be deprecated"));
+    assert_eq!(others.collect::<Vec<_>>(), Vec::<String>::new());
+    assert!(lab.b().maps_contains("chan_sip")?);
+    let (home, kept) = (lab.b().home().to_owned(), lab.logs().join("B/log/full"));
+    drop(lab);
+    assert!(!home.exists(), "{}", home.display());
+    assert!(fs::symlink_metadata(&kept)?.is_file(), "{}", kept.display());
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use crate::memcached::MEMCACHED_PORT;
 use crate::place::Place;
+use crate::release::Release;
 
 /// The secret of the IAX2 user `tandem`, by which servers call each other.
 pub const TRUNK_SECRET: &str = "trunk-secret";
@@ -58,6 +59,7 @@ pub fn phone_secret(number: &str) -> String {
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     pub(crate) name: String,
+    pub(crate) release: Release,
     pub(crate) host: u8,
     pub(crate) files: BTreeMap<String, String>,
     /// An `app_universal.so` to copy beside Debian's modules, and its XML help.
@@ -78,6 +80,7 @@ impl ServerConfig {
         let files = COMMON.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
         Self {
             name: name.to_owned(),
+            release: Release::default(),
             host,
             files,
             module: None,
@@ -131,6 +134,23 @@ impl ServerConfig {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Makes it a server of this release, with chan_sip if that has it. `app_universal` is not for another than
+    /// the first.
+    #[must_use]
+    pub fn release(mut self, release: Release) -> Self {
+        self.release = release;
+        for module in release.lacks() {
+            self = self.replace("modules.conf", &format!("load => {module}.so\n"), "");
+        }
+        match release {
+            Release::Asterisk22 => self,
+            Release::Asterisk16 => self
+                .replace("pjsip.conf", "auth_type = digest", "auth_type = userpass")
+                .file("sip.conf", include_str!("../conf/sip.conf"))
+                .load("chan_sip"),
+        }
     }
 
     /// Replaces a configuration file, or adds one.
@@ -209,6 +229,17 @@ impl ServerConfig {
             "iax.conf",
             &format!(
                 "\n[{number}](iax-phone)\nsecret = {secret}\ncallerid = {number} <{number}>\n"
+            ),
+        )
+    }
+
+    /// A phone that may register at chan_sip; its calls begin in the context `from-phones`.
+    #[must_use]
+    pub fn sip_peer(self, number: &str, secret: &str) -> Self {
+        self.append(
+            "sip.conf",
+            &format!(
+                "\n[{number}](sip-phone)\nsecret = {secret}\ncallerid = {number} <{number}>\n"
             ),
         )
     }

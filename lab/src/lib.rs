@@ -1,6 +1,6 @@
 //! Real Asterisk servers, caches and phones on loopback, for the demo, tests and benches.
 //!
-//! Nothing here is a mock: servers are Debian's Asterisk in a root folder that `lab/setup` made, caches are
+//! Nothing here is a mock: servers are Debian's Asterisk in root folders that `lab/setup` made, caches are
 //! memcached, SIP phones are baresip, IAX2 phones are one more Asterisk, and load comes from sipp. A [`Lab`]
 //! owns them all, and when it is dropped nothing is left running. Everything that waits, waits for a condition
 //! with a bound, and says which condition and which log to read when it fails.
@@ -34,6 +34,7 @@ mod phone;
 mod place;
 mod process;
 mod proxy;
+mod release;
 mod server;
 mod sipp;
 mod tone;
@@ -52,7 +53,8 @@ pub use memcached::{Cache, CacheOptions, MEMCACHED_PORT};
 pub use phone::{Phone, PhoneBuilder};
 pub use place::{DEMO_NUMBER, Place, cache_folder};
 pub use proxy::{Line, Proxy};
-pub use server::{AMI_PORT, Asterisk, IAX_PORT, SIP_PORT};
+pub use release::Release;
+pub use server::{AMI_PORT, Asterisk, CHAN_SIP_PORT, IAX_PORT, SIP_PORT};
 pub use sipp::RegisterMany;
 pub use voicemail::Message;
 pub use wait::{wait_for, wait_until};

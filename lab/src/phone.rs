@@ -16,7 +16,7 @@ use crate::config::phone_secret;
 use crate::error::{At as _, LabError, Result};
 use crate::place::Place;
 use crate::process::Process;
-use crate::server::Asterisk;
+use crate::server::{Asterisk, CHAN_SIP_PORT};
 use crate::tone::Recording;
 use crate::wait::{wait_for, wait_until};
 
@@ -37,12 +37,13 @@ pub struct PhoneBuilder {
     number: String,
     tone_hz: u32,
     answers: bool,
+    at_chan_sip: bool,
 }
 
 impl PhoneBuilder {
     pub(crate) fn new(place: &Arc<Place>, number: &str) -> Self {
         let (place, number) = (Arc::clone(place), number.to_owned());
-        Self { place, number, tone_hz: TONE_HZ, answers: true }
+        Self { place, number, tone_hz: TONE_HZ, answers: true, at_chan_sip: false }
     }
 
     /// The pitch of its voice, 440 if nothing is said.
@@ -54,6 +55,12 @@ impl PhoneBuilder {
     /// Whether it answers calls by itself, which it does if nothing is said; if not, see [`Phone::answer`].
     pub fn answers(mut self, answers: bool) -> Self {
         self.answers = answers;
+        self
+    }
+
+    /// Has it speak with the chan_sip of servers, and not with their chan_pjsip.
+    pub fn at_chan_sip(mut self) -> Self {
+        self.at_chan_sip = true;
         self
     }
 
@@ -73,6 +80,7 @@ pub struct Phone {
     number: String,
     name: String,
     answers: bool,
+    at_chan_sip: bool,
     address: Ipv4Addr,
     folder: PathBuf,
     log: PathBuf,
@@ -91,7 +99,7 @@ struct Running {
 
 impl Phone {
     fn start(builder: PhoneBuilder) -> Result<Self> {
-        let PhoneBuilder { place, number, tone_hz, answers } = builder;
+        let PhoneBuilder { place, number, tone_hz, answers, at_chan_sip } = builder;
         let address = place.phone_address();
         // The same number may be on two phones.
         let name = format!("phone-{number}-{}", address.octets()[3]);
@@ -114,7 +122,17 @@ impl Phone {
             Ok(Control::connect(&name, control_at, &log).ok())
         })?;
         let running = Mutex::new(Some(Running { control, _process: process, call_mark: 0 }));
-        Ok(Self { number, name, answers, address, folder, log, running, _place: place })
+        Ok(Self {
+            number,
+            name,
+            answers,
+            at_chan_sip,
+            address,
+            folder,
+            log,
+            running,
+            _place: place,
+        })
     }
 
     /// Its number.
@@ -207,6 +225,13 @@ impl Phone {
     ///
     /// As [`Asterisk::cli`].
     pub fn is_registered_at(&self, server: &Asterisk) -> Result<bool> {
+        if self.at_chan_sip {
+            let peer = server.cli(&format!("sip show peer {}", self.number))?;
+            let address = format!(" {}:", self.address);
+            return Ok(peer
+                .lines()
+                .any(|line| line.contains("Addr->IP") && line.contains(&address)));
+        }
         let contacts = server.cli("pjsip show contacts")?;
         let (number, address) = (format!(" {}/sip:", self.number), format!("@{}", self.address));
         let mut lines = contacts.lines();
@@ -221,7 +246,7 @@ impl Phone {
     /// If it is not running.
     pub fn dial(&self, server: &Asterisk, number: &str) -> Result<()> {
         let (account, target) =
-            (self.account(server), format!("sip:{number}@{}", server.address()));
+            (self.account(server), format!("sip:{number}@{}", self.host_of(server)));
         self.with(|running| {
             running.call_mark = running.control.mark();
             running.control.command("uafind", &account)?;
@@ -236,6 +261,24 @@ impl Phone {
     /// If it is not running.
     pub fn answer(&self) -> Result<()> {
         self.with(|running| running.control.command("accept", "").map(drop))
+    }
+
+    /// Puts the other side of its call on hold.
+    ///
+    /// # Errors
+    ///
+    /// If it is not running.
+    pub fn hold(&self) -> Result<()> {
+        self.with(|running| running.control.command("hold", "").map(drop))
+    }
+
+    /// Goes on with the call after [`Phone::hold`].
+    ///
+    /// # Errors
+    ///
+    /// If it is not running.
+    pub fn resume(&self) -> Result<()> {
+        self.with(|running| running.control.command("resume", "").map(drop))
     }
 
     /// Hangs up.
@@ -306,7 +349,14 @@ impl Phone {
     }
 
     fn account(&self, server: &Asterisk) -> String {
-        format!("sip:{}@{}", self.number, server.address())
+        format!("sip:{}@{}", self.number, self.host_of(server))
+    }
+
+    fn host_of(&self, server: &Asterisk) -> String {
+        match self.at_chan_sip {
+            true => format!("{}:{CHAN_SIP_PORT}", server.address()),
+            false => server.address().to_string(),
+        }
     }
 
     /// The first event of these kinds in the call that is looked at; its end is the end of looking at it.

@@ -2,8 +2,9 @@
 //!
 //! A lab's number is claimed by a lock on a file in the cache folder that lab/setup made, so several labs at
 //! once never meet: lab N has the addresses 127.N.0.x and the folder `lab/N` inside of the root that its
-//! servers run in. (A lab of namespaces has addresses of its own; see `network`.) What it logged is copied to `target/lab/NAME` when it ends; while it runs, and after a
-//! crash, that is a link to the folder itself.
+//! servers run in; a server of another release has its home in its own root, and a link to it there. (A lab of
+//! namespaces has addresses of its own; see `network`.) What it logged is copied to `target/lab/NAME` when it ends;
+//! while it runs, and after a crash, that is a link to the folder itself.
 
 use std::env;
 use std::fs::{self, File, OpenOptions};
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use crate::error::{At as _, LabError, Result};
 use crate::network::{self, Network};
 use crate::process;
+use crate::release::Release;
 
 /// The demo's number: its servers are 127.0.0.11, 127.0.0.12 ...
 pub const DEMO_NUMBER: u8 = 0;
@@ -33,7 +35,6 @@ const COPY_MAX_BYTES: u64 = 64 * 1024 * 1024;
 pub struct Place {
     number: u8,
     name: String,
-    root: PathBuf,
     kept: PathBuf,
     next_phone: AtomicU8,
     /// None is loopback.
@@ -46,16 +47,11 @@ impl Place {
     /// Claims `number`, or the first free one, for a lab called `name`; ends what a crashed lab of that number
     /// left running, and empties its folder. With `namespaces` it gets a network of its own.
     pub(crate) fn claim(name: &str, number: Option<u8>, namespaces: bool) -> Result<Self> {
-        let cache = cache_folder();
-        let root = cache.join("root");
-        let program = root.join("usr/sbin/asterisk");
-        if !root.join("lab-recipe").exists() || !program.exists() {
-            return Err(LabError::NotSetUp { missing: program });
-        }
+        must_be_set_up(Release::default())?;
         if !process::is_root() {
             return Err(LabError::NotRoot);
         }
-        let locks = cache.join("locks");
+        let locks = cache_folder().join("locks");
         fs::create_dir_all(&locks).at("make", &locks)?;
         let (number, lock) = match number {
             Some(number) => {
@@ -66,7 +62,6 @@ impl Place {
         let mut place = Self {
             number,
             name: name.to_owned(),
-            root,
             kept: target_folder().join("lab").join(name),
             next_phone: AtomicU8::new(FIRST_PHONE),
             network: None,
@@ -126,15 +121,15 @@ impl Place {
         self.address(self.next_phone.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The root folder that servers run in.
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// The lab's folder, as seen from outside of the root.
     #[must_use]
     pub fn folder(&self) -> PathBuf {
-        self.root.join("lab").join(self.number.to_string())
+        self.folder_of(Release::default())
+    }
+
+    /// Its folder in the root of this release.
+    fn folder_of(&self, release: Release) -> PathBuf {
+        release.root().join("lab").join(self.number.to_string())
     }
 
     /// Where the logs are for people: a link while the lab runs, a copy afterwards.
@@ -145,7 +140,7 @@ impl Place {
 
     /// The file in which ids of started processes are written down.
     pub(crate) fn pids(&self) -> PathBuf {
-        self.root.join("lab").join(format!("{}.pids", self.number))
+        self.folder().with_extension("pids")
     }
 
     /// Makes a folder for `part` of the lab and gives its path from outside of the root.
@@ -155,16 +150,22 @@ impl Place {
         Ok(folder)
     }
 
-    /// What `path`, which must lie in the root, is called inside of it.
-    pub(crate) fn inside_root(&self, path: &Path) -> PathBuf {
-        Path::new("/").join(path.strip_prefix(&self.root).unwrap_or(path))
+    /// Makes the home of a server of this release in its root, and gives its path from outside.
+    pub(crate) fn make_home(&self, release: Release, name: &str) -> Result<PathBuf> {
+        if release == Release::default() {
+            return self.make_folder(name);
+        }
+        must_be_set_up(release)?;
+        let home = self.folder_of(release).join(name);
+        fs::create_dir_all(&home).at("make", &home)?;
+        symlink(&home, self.folder().join(name)).at("link", &home)?;
+        Ok(home)
     }
 
     fn clean(&self) -> Result<()> {
         let folder = self.folder();
         process::end_left_over(&self.pids())?;
-        remove(&self.pids())?;
-        remove(&folder)?;
+        self.remove_all()?;
         fs::create_dir_all(&folder).at("make", &folder)?;
         // Programs that run as nobody write their logs into folders below this one.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).at("open up", &folder)?;
@@ -178,7 +179,20 @@ impl Place {
     /// Puts a copy of what is worth reading in the place of the link.
     fn keep_logs(&self) -> Result<()> {
         remove(&self.kept)?;
-        copy_files(&self.folder(), &self.kept)
+        for release in Release::ALL {
+            let folder = self.folder_of(release);
+            if folder.exists() {
+                copy_files(&folder, &self.kept)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_all(&self) -> Result<()> {
+        for release in Release::ALL {
+            remove(&self.folder_of(release))?;
+        }
+        remove(&self.pids())
     }
 }
 
@@ -189,8 +203,16 @@ impl Drop for Place {
             return;
         }
         // Left for the next lab of this number if it cannot be removed.
-        let _cleaned = remove(&self.folder());
-        let _cleaned = remove(&self.pids());
+        let _cleaned = self.remove_all();
+    }
+}
+
+fn must_be_set_up(release: Release) -> Result<()> {
+    let root = release.root();
+    let program = root.join("usr/sbin/asterisk");
+    match root.join("lab-recipe").exists() && program.exists() {
+        true => Ok(()),
+        false => Err(LabError::NotSetUp { missing: program }),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A real Asterisk server, running in the root that lab/setup made, with folders and an address of its own.
+//! A real Asterisk server, running in a root that lab/setup made, with folders and an address of its own.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,12 +14,15 @@ use crate::config::{AMI_SECRET, ServerConfig};
 use crate::error::{At as _, LabError, Result};
 use crate::place::Place;
 use crate::process::{self, Process};
+use crate::release::Release;
 use crate::wait::wait_until;
 
 /// The manager interface's port.
 pub const AMI_PORT: u16 = 5038;
 /// SIP's port.
 pub const SIP_PORT: u16 = 5060;
+/// The port of chan_sip, which is beside chan_pjsip where it is.
+pub const CHAN_SIP_PORT: u16 = 5160;
 /// IAX2's port.
 pub const IAX_PORT: u16 = 4569;
 
@@ -49,6 +52,8 @@ const FOLDERS: &[&str] = &[
 pub struct Asterisk {
     place: Arc<Place>,
     name: String,
+    release: Release,
+    root: PathBuf,
     address: Ipv4Addr,
     home: PathBuf,
     has_manager: bool,
@@ -60,10 +65,12 @@ impl Asterisk {
     /// Writes the server's folders and files. It is started by [`Asterisk::start`].
     pub(crate) fn prepare(place: &Arc<Place>, config: &ServerConfig) -> Result<Self> {
         place.add_host(&config.name, config.host)?;
-        let home = place.make_folder(&config.name)?;
+        let home = place.make_home(config.release, &config.name)?;
         let server = Self {
             place: Arc::clone(place),
             name: config.name.clone(),
+            release: config.release,
+            root: config.release.root(),
             address: place.address(config.host),
             home,
             has_manager: config.has_manager,
@@ -95,6 +102,12 @@ impl Asterisk {
         &self.name
     }
 
+    /// Which Asterisk it is.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        self.release
+    }
+
     /// The address that all of its services listen on.
     #[must_use]
     pub fn address(&self) -> Ipv4Addr {
@@ -115,7 +128,7 @@ impl Asterisk {
         command.args(["-f", "-C", &self.conf_inside()]);
         command.envs(self.environment().iter());
         let command = self.place.on_host(&self.name, command)?;
-        let command = process::inside(self.place.root(), command)?;
+        let command = process::inside(&self.root, command)?;
         // What it prints before it logs, and why it could not.
         let console = self.place.logs().join(&self.name).join("log/console");
         let mut process = Process::spawn(command, &self.name, &console, &self.place.pids())?;
@@ -210,13 +223,13 @@ impl Asterisk {
     fn console(&self, command: &str) -> Result<String> {
         let mut asterisk = Command::new("/usr/sbin/asterisk");
         asterisk.args(["-C", &self.conf_inside(), "-rx", command]);
-        process::output(process::inside(self.place.root(), asterisk)?, &self.name, &self.log())
+        process::output(process::inside(&self.root, asterisk)?, &self.name, &self.log())
     }
 
     /// What to type into another terminal for a console of this server.
     #[must_use]
     pub fn console_command(&self) -> String {
-        let root = self.place.root().display();
+        let root = self.root.display();
         format!("sudo chroot {root} asterisk -C {} -rvvv", self.conf_inside())
     }
 
@@ -429,7 +442,7 @@ impl Asterisk {
         let name = library.file_name().unwrap_or_default();
         let target = self.home.join(name);
         fs::copy(library, &target).at("copy", library)?;
-        let inside = self.place.inside_root(&target);
+        let inside = self.inside_root(&target);
         self.set_environment("LD_PRELOAD", Some(&inside.display().to_string()));
         Ok(())
     }
@@ -470,8 +483,13 @@ impl Asterisk {
         fs::read_to_string(&path).at("read", path)
     }
 
+    /// What `path`, which must lie in its root, is called inside of it.
+    fn inside_root(&self, path: &Path) -> PathBuf {
+        Path::new("/").join(path.strip_prefix(&self.root).unwrap_or(path))
+    }
+
     fn home_inside(&self) -> String {
-        self.place.inside_root(&self.home).display().to_string()
+        self.inside_root(&self.home).display().to_string()
     }
 
     fn conf_inside(&self) -> String {
@@ -480,11 +498,11 @@ impl Asterisk {
 
     /// A folder of links, so that a module of ours can be among Asterisk's without touching the root.
     fn link_modules(&self) -> Result<()> {
-        let source = module_folder(self.place.root())?;
+        let source = module_folder(&self.root)?;
         for entry in fs::read_dir(&source).at("read", &source)? {
             let entry = entry.at("read", &source)?;
             let target = self.home.join("modules").join(entry.file_name());
-            symlink(self.place.inside_root(&entry.path()), &target).at("link", target)?;
+            symlink(self.inside_root(&entry.path()), &target).at("link", target)?;
         }
         Ok(())
     }
@@ -499,9 +517,13 @@ impl Asterisk {
     }
 }
 
-/// `/usr/lib/ARCHITECTURE/asterisk/modules` in the root.
+/// `/usr/lib/ARCHITECTURE/asterisk/modules` in the root; Debian's packages of old have no ARCHITECTURE there.
 fn module_folder(root: &Path) -> Result<PathBuf> {
     let above = root.join("usr/lib");
+    let of_old = above.join("asterisk/modules");
+    if of_old.is_dir() {
+        return Ok(of_old);
+    }
     for entry in fs::read_dir(&above).at("read", &above)? {
         let folder = entry.at("read", &above)?.path().join("asterisk/modules");
         if folder.is_dir() {

@@ -163,6 +163,7 @@ impl Watch<'_> {
                 Event::Event(message) | Event::FullyBooted(message) => {
                     Report::Event { message: passed_on(message)? }
                 }
+                Event::ListItem { message, .. } if has_passwords(message) => continue,
                 Event::ListItem { action, message } => {
                     let Some(&id) = self.asked.get(&action) else { continue };
                     Report::Answer { id, answer: Answer::Item { message: passed_on(message)? } }
@@ -210,9 +211,29 @@ impl Watch<'_> {
     }
 }
 
+/// chan_pjsip lists the passwords of an endpoint, and of a registration at a provider, beside it
+/// (`res_pjsip/config_auth.c`). They stay here.
+fn has_passwords(message: Message<'_>) -> bool {
+    message.event() == Some(b"AuthDetail")
+}
+
 fn passed_on(message: Message<'_>) -> Result<OwnedMessage, End> {
     match message.len_bytes() {
         len if len > PASSED_ON_MAX_BYTES => Err(End::TooLong(len)),
         _ => Ok(message.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_passwords_of_chan_pjsip_stay_and_what_they_stand_beside_does_not() {
+        for (event, stays) in [("AuthDetail", true), ("OutboundRegistrationDetail", false)] {
+            let mut message = OwnedMessage::default();
+            message.push("Event", event).expect("it may be said");
+            assert_eq!(has_passwords(message.as_message()), stays, "{event}");
+        }
     }
 }

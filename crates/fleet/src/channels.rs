@@ -10,7 +10,7 @@ use std::time::Duration;
 use ami_proto::Message;
 
 use crate::call::{self, Order};
-use crate::limits::CHANNELS_MAX;
+use crate::limits::{CHANNELS_MAX, ENDED_MAX};
 use crate::log::Key;
 use crate::text::{Text, caller_name, key, number, text};
 use crate::turn::{Ended, Mark, Turn};
@@ -42,12 +42,15 @@ struct Call {
     shown: Option<CallView>,
 }
 
-/// Invariant: each channel is in the call of its `linkedid`, and in the bridge that it names.
+/// Invariant: each channel is in the call of its `linkedid`, and in the bridge that it names if this
+/// session told it.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
     channels: BTreeMap<Order, Channel>,
     calls: BTreeMap<Text, Call>,
     bridges: BTreeMap<Text, BTreeSet<Order>>,
+    /// The last that entered a basic bridge while a request is under way: when, and its `Linkedid`.
+    entered: BTreeMap<Text, (Mark, Text)>,
     ended: Ended<Text>,
     dirty: BTreeSet<Text>,
     shown: usize,
@@ -68,10 +71,13 @@ impl Channels {
 
     pub(crate) fn request_begins(&mut self) {
         self.ended.clear();
+        self.entered.clear();
     }
 
-    /// No list will tell who is on hold.
+    /// No list will tell who is on hold, and who has left a bridge since is not to be taken along
+    /// by the next that enters it.
     pub(crate) fn session_ended(&mut self) {
+        self.bridges.clear();
         for channel in self.channels.values_mut() {
             if channel.on_hold.take() == Some(true) {
                 self.dirty.insert(channel.linkedid.clone());
@@ -94,14 +100,17 @@ impl Channels {
                 self.dirty.insert(channel.linkedid.clone());
             }
             _ => {
-                if !self.update(&id, message, name == b"Newchannel", turn) {
+                let is_known = self.update(&id, message, name == b"Newchannel", turn);
+                if name == b"BridgeEnter" {
+                    self.enter_bridge(&id, message, turn);
+                }
+                if !is_known {
                     return;
                 }
                 match name {
                     b"Newchannel" => self.hold(&id, false),
                     b"Hold" => self.hold(&id, true),
                     b"Unhold" => self.hold(&id, false),
-                    b"BridgeEnter" => self.enter_bridge(&id, message, turn),
                     b"BridgeLeave" => self.set_bridge(&id, None, turn),
                     _ => {}
                 }
@@ -127,6 +136,7 @@ impl Channels {
             return;
         }
         self.set_bridge(&id, text(message, "BridgeId"), turn);
+        self.take_along(&id);
         turn.compare(before == what(self));
         let Some(channel) = self.channels.get_mut(&id) else { return };
         channel.listed = turn.list();
@@ -266,19 +276,34 @@ impl Channels {
     }
 
     /// In a basic bridge all take over the oldest `Linkedid`, and only the one that enters is told
-    /// (`bridge_basic.c`, `ast_bridge_channel_update_linkedids`).
+    /// (`bridge_basic.c`, `ast_bridge_channel_update_linkedids`); whoever enters may have hung up since,
+    /// and be gone by a list.
     fn enter_bridge(&mut self, id: &Order, message: Message<'_>, turn: &mut Turn<'_>) {
         let Some(bridge) = key(message, "BridgeUniqueid") else { return };
         self.set_bridge(id, Some(bridge.clone()), turn);
         if message.get("BridgeType") != Some(b"basic") {
             return;
         }
-        let Some(linkedid) = self.channels.get(id).map(|channel| channel.linkedid.clone()) else {
-            return;
-        };
+        let Some(linkedid) = key(message, "Linkedid") else { return };
         for other in self.bridges.get(&bridge).cloned().unwrap_or_default() {
             self.set_link(&other, linkedid.clone(), turn);
         }
+        if turn.is_listing() && self.entered.len() < ENDED_MAX {
+            self.entered.insert(bridge, (turn.mark, linkedid));
+        }
+    }
+
+    /// What another that entered its bridge made of its `Linkedid`: the item may be older than that.
+    fn take_along(&mut self, id: &Order) {
+        let Some(channel) = self.channels.get_mut(id) else { return };
+        let entered = channel.bridge.as_ref().and_then(|bridge| self.entered.get(bridge));
+        let Some((mark, linkedid)) = entered.filter(|(mark, _)| channel.link_touched < *mark)
+        else {
+            return;
+        };
+        channel.link_touched = *mark;
+        let linkedid = linkedid.clone();
+        self.move_to(id, linkedid);
     }
 
     fn set_bridge(&mut self, id: &Order, bridge: Option<Text>, turn: &Turn<'_>) {
@@ -310,6 +335,11 @@ impl Channels {
             return;
         }
         turn.touch(&mut channel.link_touched);
+        self.move_to(id, linkedid);
+    }
+
+    fn move_to(&mut self, id: &Order, linkedid: Text) {
+        let Some(channel) = self.channels.get_mut(id) else { return };
         if channel.linkedid == linkedid {
             return;
         }

@@ -10,7 +10,9 @@ use crate::log::{Key, Log};
 use crate::plan::{Request, RequestId};
 use crate::server::{Answer, Config, ServerView};
 use crate::text::Text;
-use crate::view::{CallView, Link, MailboxView, PeerId, PeerView, ServerInfo, Time};
+use crate::view::{
+    CallView, Link, MailboxView, OutboundId, OutboundView, PeerId, PeerView, ServerInfo, Time,
+};
 
 /// Why a server was not added. The caller erred.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -60,6 +62,10 @@ pub enum What {
     Mailbox(MailboxView),
     /// It is no longer configured.
     MailboxGone(Text),
+    /// A registration at another server is new, or otherwise than before.
+    Outbound(Box<OutboundView>),
+    /// It is no longer configured.
+    OutboundGone(OutboundId),
 }
 
 /// Everything, at one moment.
@@ -88,6 +94,8 @@ pub struct ServerSnapshot {
     pub calls: Vec<CallView>,
     /// By name.
     pub mailboxes: Vec<MailboxView>,
+    /// By driver, user and registrar.
+    pub registrations_outbound: Vec<OutboundView>,
 }
 
 /// The state of all servers. What is said of a server that is not there is ignored.
@@ -217,6 +225,7 @@ impl Fleet {
             peers: server.peers().cloned().collect(),
             calls: server.calls().cloned().collect(),
             mailboxes: server.mailboxes().cloned().collect(),
+            registrations_outbound: server.registrations_outbound().cloned().collect(),
         });
         Snapshot { seq: self.seq(), servers: servers.collect() }
     }
@@ -249,6 +258,10 @@ impl ServerView {
             Key::Mailbox(id) => match self.mailbox(id) {
                 Some(mailbox) => What::Mailbox(mailbox.clone()),
                 None => What::MailboxGone(id.clone()),
+            },
+            Key::Outbound(id) => match self.registration_outbound(id) {
+                Some(outbound) => What::Outbound(Box::new(outbound.clone())),
+                None => What::OutboundGone(id.clone()),
             },
         }
     }

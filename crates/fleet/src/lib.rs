@@ -47,6 +47,7 @@ mod fleet;
 mod limits;
 mod log;
 mod mailboxes;
+mod outbound;
 mod peer;
 mod peers;
 mod plan;

@@ -17,6 +17,8 @@ pub const CHANNELS_MAX: usize = 20_000;
 pub const LEGS_SHOWN_MAX: usize = 16;
 /// Mailboxes of a server.
 pub const MAILBOXES_MAX: usize = 20_000;
+/// Registrations of a server at others.
+pub const OUTBOUND_MAX: usize = 1000;
 /// Names that a server may have for its actions; Asterisk 22 has about 150.
 pub const COMMANDS_MAX: usize = 1024;
 /// What ended and is remembered while a list is under way, so that the list cannot bring it back.

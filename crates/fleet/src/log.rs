@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::limits::GONE_MAX;
 use crate::text::Text;
-use crate::view::PeerId;
+use crate::view::{OutboundId, PeerId};
 
 /// A thing of a server.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -18,6 +18,7 @@ pub(crate) enum Key {
     Peer(PeerId),
     Call(Text),
     Mailbox(Text),
+    Outbound(OutboundId),
 }
 
 type Entry = (Text, Key);

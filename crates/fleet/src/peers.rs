@@ -101,8 +101,9 @@ impl Peers {
         }
         let is_same_host = words::is_same_host(before.address.as_deref(), address.as_deref());
         let is_same = is_same_host && before.registration == peer.line.registration;
-        // The event has no port.
-        if is_same_host || turn.wins(peer.address_touched) {
+        // The event of chan_iax2 has no port.
+        let may_fill_in = is_same_host && id.driver == Driver::Iax2;
+        if may_fill_in || turn.wins(peer.address_touched) {
             peer.line.address = address;
         }
         turn.compare(is_same || !was_listed);

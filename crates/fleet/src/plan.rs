@@ -41,12 +41,14 @@ pub(crate) enum Step {
     Devices,
     Channels,
     Users,
+    /// Where the server is registered itself.
+    Outbound(Driver),
     Count(Text),
     Detail(Text),
 }
 
 /// After `ListCommands`. Devices come after the peers that have them.
-const ROUND: [Step; 9] = [
+const ROUND: [Step; 12] = [
     Step::Settings,
     Step::Status,
     Step::Channels,
@@ -56,6 +58,9 @@ const ROUND: [Step; 9] = [
     Step::Sip,
     Step::Devices,
     Step::Users,
+    Step::Outbound(Driver::Pjsip),
+    Step::Outbound(Driver::Iax2),
+    Step::Outbound(Driver::Sip),
 ];
 
 impl Step {
@@ -71,6 +76,9 @@ impl Step {
             Self::Devices => "DeviceStateList",
             Self::Channels => "CoreShowChannels",
             Self::Users => "VoicemailUsersList",
+            Self::Outbound(Driver::Pjsip) => "PJSIPShowRegistrationsOutbound",
+            Self::Outbound(Driver::Iax2) => "IAXregistry",
+            Self::Outbound(Driver::Sip) => "SIPshowregistry",
             Self::Count(_) => "MailboxCount",
             Self::Detail(_) => "PJSIPShowEndpoint",
         }
@@ -106,6 +114,7 @@ impl Step {
             Self::Devices => Some(&mut parts.devices),
             Self::Channels => Some(&mut parts.calls),
             Self::Users => Some(&mut parts.mailboxes),
+            Self::Outbound(_) => Some(&mut parts.registrations_outbound),
         }
     }
 }

@@ -8,12 +8,14 @@ use crate::channels::Channels;
 use crate::limits::RECONCILE_EVERY;
 use crate::log::Key;
 use crate::mailboxes::Mailboxes;
+use crate::outbound::Outbound;
 use crate::peers::Peers;
 use crate::plan::{Plan, Request, RequestId, Step, UnderWay};
 use crate::text::{Text, number, text};
 use crate::turn::{Mark, Outcome, Source, Turn};
 use crate::view::{
-    CallView, Freshness, Link, MailboxView, Parts, PeerId, PeerView, ServerInfo, Time,
+    CallView, Driver, Freshness, Link, MailboxView, OutboundId, OutboundView, Parts, PeerId,
+    PeerView, ServerInfo, Time,
 };
 use crate::words;
 
@@ -64,6 +66,7 @@ pub struct ServerView {
     peers: Peers,
     channels: Channels,
     mailboxes: Mailboxes,
+    outbound: Outbound,
     plan: Plan,
     mark: Mark,
     out: Outcome,
@@ -79,6 +82,7 @@ impl ServerView {
             peers: Peers::default(),
             channels: Channels::default(),
             mailboxes: Mailboxes::default(),
+            outbound: Outbound::default(),
             plan: Plan::default(),
             mark: Mark::default(),
             out: Outcome::default(),
@@ -130,6 +134,17 @@ impl ServerView {
         self.mailboxes.view(id)
     }
 
+    /// Where it is itself registered, by driver, user and registrar.
+    pub fn registrations_outbound(&self) -> impl Iterator<Item = &OutboundView> {
+        self.outbound.views()
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn registration_outbound(&self, id: &OutboundId) -> Option<&OutboundView> {
+        self.outbound.view(id)
+    }
+
     pub(crate) fn connected(&mut self, now: Time, ami_version: &[u8]) {
         self.end_session(now);
         self.info.connected = true;
@@ -167,6 +182,7 @@ impl ServerView {
             b"ContactStatus" => self.peers.contact_status(message, is_trunk, &mut turn),
             b"DeviceStateChange" => self.peers.device(message, &mut turn),
             b"MessageWaiting" => self.mailboxes.waiting(message, &mut turn),
+            b"Registry" => self.outbound.event(message, &mut turn),
             b"Newchannel" | b"Newstate" | b"Newexten" | b"NewCallerid" | b"NewConnectedLine"
             | b"Rename" | b"BridgeEnter" | b"BridgeLeave" | b"Hold" | b"Unhold" | b"Hangup" => {
                 self.channels.event(name, message, &mut turn);
@@ -285,6 +301,10 @@ impl ServerView {
             (Step::Devices, b"DeviceStateChange") => self.peers.device(message, turn),
             (Step::Channels, b"CoreShowChannel") => self.channels.item(message, turn),
             (Step::Users, b"VoicemailUserEntry") => self.mailboxes.user(message, turn),
+            // What chan_pjsip lists beside them, `AuthDetail`, has passwords: not for us.
+            (&Step::Outbound(driver), b"OutboundRegistrationDetail" | b"RegistryEntry") => {
+                self.outbound.item(driver, message, turn);
+            }
             (Step::Detail(_), b"EndpointDetail") => self.peers.detail(message, turn),
             (Step::Detail(_), b"AorDetail") => self.peers.aor_detail(message, turn),
             _ => {}
@@ -312,7 +332,7 @@ impl ServerView {
     fn end(&mut self, now: Time, under_way: &UnderWay) {
         self.end_of_list(now, under_way);
         let known = match under_way.step {
-            Step::Status => Freshness::AsOf(now),
+            Step::Status | Step::Outbound(_) => Freshness::AsOf(now),
             _ => Freshness::Live,
         };
         if let Some(part) = under_way.step.part(&mut self.info.parts) {
@@ -327,6 +347,7 @@ impl ServerView {
             Step::Contacts => self.peers.end_of_contacts(turn),
             Step::Devices => self.peers.end_of_devices(turn),
             Step::Channels => self.channels.end(turn),
+            &Step::Outbound(driver) => self.outbound.end(driver, turn),
             Step::Users => {
                 self.mailboxes.end_of_users(turn);
                 self.plan.want_counts(self.unlisted_mailboxes().into_iter());
@@ -357,7 +378,8 @@ impl ServerView {
         match failure {
             // An empty list of chan_pjsip is an error: "No endpoints found".
             Failure::Refused
-                if under_way.step.driver().is_some() || under_way.step == Step::Contacts =>
+                if under_way.step.driver().is_some()
+                    || matches!(under_way.step, Step::Contacts | Step::Outbound(_)) =>
             {
                 match said.starts_with(b"No ") {
                     true => return self.end(now, under_way),
@@ -380,7 +402,12 @@ impl ServerView {
     }
 
     fn not_offered(&mut self, now: Time, step: &Step) {
-        if let Some(part) = step.part(&mut self.info.parts) {
+        // Three drivers have one part. chan_pjsip is the first, so what it says now is of this round.
+        let is_of_another = |part: &Freshness| {
+            matches!(step, Step::Outbound(Driver::Iax2 | Driver::Sip))
+                && matches!(part, Freshness::AsOf(_))
+        };
+        if let Some(part) = step.part(&mut self.info.parts).filter(|part| !is_of_another(part)) {
             *part = Freshness::NotOffered;
         }
         if *step == Step::Users {
@@ -393,6 +420,7 @@ impl ServerView {
             _ if !self.info.booted => {}
             (_, Some(driver)) => self.peers.end_of_peers(driver, turn),
             (Step::Devices, _) => self.peers.no_devices(turn),
+            (&Step::Outbound(driver), _) => self.outbound.end(driver, turn),
             (Step::Users, _) => self.mailboxes.end_of_users(turn),
             _ => {}
         }
@@ -430,7 +458,17 @@ fn list_turn<'a>(now: Time, mark: Mark, under_way: &UnderWay, out: &'a mut Outco
     Turn { now, mark, source, out }
 }
 
-fn all_parts(parts: &mut Parts) -> [&mut Freshness; 8] {
-    let Parts { facts, pjsip, contacts, iax2, sip, devices, calls, mailboxes } = parts;
-    [facts, pjsip, contacts, iax2, sip, devices, calls, mailboxes]
+fn all_parts(parts: &mut Parts) -> [&mut Freshness; 9] {
+    let Parts {
+        facts,
+        pjsip,
+        contacts,
+        iax2,
+        sip,
+        devices,
+        calls,
+        mailboxes,
+        registrations_outbound,
+    } = parts;
+    [facts, pjsip, contacts, iax2, sip, devices, calls, mailboxes, registrations_outbound]
 }

@@ -59,13 +59,16 @@ pub struct Parts {
     pub iax2: Freshness,
     /// Peers of `chan_sip`, up to Asterisk 20.
     pub sip: Freshness,
-    /// Whether phones are idle, ringing or in use. Offered by `res_manager_devicestate`, which has the
-    /// events too.
+    /// Whether phones are idle, ringing or in use; of `chan_sip` only those with `callcounter`.
+    /// Offered by `res_manager_devicestate`, which has the events too.
     pub devices: Freshness,
     /// Channels, and so calls.
     pub calls: Freshness,
     /// Mailboxes and their messages.
     pub mailboxes: Freshness,
+    /// Where the server is registered itself. Events tell what it was answered, and not that nobody
+    /// answers, so never live.
+    pub registrations_outbound: Freshness,
 }
 
 /// A server.
@@ -88,7 +91,7 @@ pub struct ServerInfo {
     pub up_since_ms: Option<Time>,
     /// The last reload, likewise.
     pub reload_since_ms: Option<Time>,
-    /// Calls since it started: `CoreProcessedCalls` of `CoreStatus`.
+    /// Calls since it started: `CoreProcessedCalls` of `CoreStatus`, which Asterisk 16 does not tell.
     pub calls_processed: Option<u64>,
     /// Calls now.
     pub calls: usize,
@@ -253,6 +256,53 @@ pub struct PeerView {
     pub round_trip_us: Option<u64>,
     /// The key of its [`MailboxView`]; only `chan_pjsip` tells.
     pub mailbox: Option<Text>,
+}
+
+/// Which registration of a server at another.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct OutboundId {
+    /// The driver that registers.
+    pub driver: Driver,
+    /// As whom: `client_uri` of `chan_pjsip`, a user name of the others.
+    pub user: Text,
+    /// Where: `server_uri` of `chan_pjsip`, host and port of `chan_iax2`, the host of `chan_sip`.
+    pub at: Text,
+}
+
+/// A registration of a server at another.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct OutboundView {
+    /// Which.
+    #[serde(flatten)]
+    pub id: OutboundId,
+    /// Its name in the configuration; only `chan_pjsip` has one, and only its list tells.
+    pub name: Option<Text>,
+    /// What became of it.
+    pub state: OutboundState,
+    /// Since when, if it was heard to become so.
+    pub since_ms: Option<Time>,
+}
+
+/// How far a registration at another server is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OutboundState {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// It is registered.
+    Registered,
+    /// It has asked, and waits for the answer.
+    Asked,
+    /// It was told no; `chan_pjsip` says so of one that nobody answers, too.
+    Rejected,
+    /// Nobody answered.
+    TimedOut,
+    /// None of these.
+    Unregistered,
 }
 
 /// A mailbox.

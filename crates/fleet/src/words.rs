@@ -1,9 +1,11 @@
 //! Asterisk's words, and what they mean.
 
+use std::net::SocketAddr;
+
 use ami_proto::Message;
 
 use crate::text::{Text, number, text};
-use crate::view::{Device, Driver, PeerId, Registration};
+use crate::view::{Device, Driver, OutboundState, PeerId, Registration};
 
 /// `PJSIP/200`.
 pub(crate) fn peer_id(name: &str) -> Option<PeerId> {
@@ -49,6 +51,19 @@ pub(crate) fn device(word: &[u8]) -> Device {
         b"ringinuse" => Device::RingInUse,
         b"onhold" => Device::OnHold,
         _ => Device::Unknown,
+    }
+}
+
+/// `regstate2str` of `chan_iax2.c` and `chan_sip.c`, and `sip_outbound_registration_status_str` of
+/// `res_pjsip_outbound_registration.c`.
+pub(crate) fn outbound(word: &[u8]) -> OutboundState {
+    match word {
+        b"Registered" => OutboundState::Registered,
+        b"Request Sent" | b"Auth. Sent" => OutboundState::Asked,
+        b"Rejected" | b"No Authentication" | b"Failed" => OutboundState::Rejected,
+        b"Timeout" => OutboundState::TimedOut,
+        b"Unregistered" | b"Stopping" | b"Stopped" => OutboundState::Unregistered,
+        _ => OutboundState::Unknown,
     }
 }
 
@@ -111,12 +126,15 @@ impl Line {
         match message.get("PeerStatus").unwrap_or_default() {
             b"Registered" => {
                 line.registration = there(self.is_static);
-                // chan_iax2 gives the port as a number, and `peerstatus_to_ami` of
-                // stasis_endpoints.c tells only strings.
+                // chan_sip tells both in one text; chan_iax2 gives the port as a number, and
+                // `peerstatus_to_ami` of stasis_endpoints.c tells only strings.
                 let told = text(message, "Address");
+                let has_port = told.as_deref().is_some_and(has_port);
                 line.address = match number(message, "Port") {
                     Some(port) => address(told, Some(port)),
-                    None if is_same_host(self.address.as_deref(), told.as_deref()) => line.address,
+                    None if !has_port && is_same_host(self.address.as_deref(), told.as_deref()) => {
+                        line.address
+                    }
                     None => told,
                 };
             }
@@ -162,6 +180,10 @@ pub(crate) fn is_same_host(one: Option<&str>, other: Option<&str>) -> bool {
         }
     }
     one.map(host) == other.map(host)
+}
+
+fn has_port(address: &str) -> bool {
+    address.parse::<SocketAddr>().is_ok()
 }
 
 /// 12000 of `OK (12 ms)`.

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use ami_proto::Failure;
 use fleet::{
-    Answer, CONTACTS_MAX, CallState, Config, Direction, Driver, Fleet, Freshness, Gap, PeerId,
-    RETRY_AFTER, Registration, TEXT_MAX_BYTES, Time, What,
+    Answer, CONTACTS_MAX, CallState, Config, Direction, Driver, Fleet, Freshness, Gap, OutboundId,
+    OutboundState, PeerId, RETRY_AFTER, Registration, TEXT_MAX_BYTES, Time, What,
 };
 use server::{A, NOON, Script, done, fleet_of, item, message, tell, until_asked, view, watched};
 
 const OFFICE: &str = include_str!("transcripts/office.ami");
+/// What an Asterisk 16.28 of the lab said, less what is no concern of ours.
+const ASTERISK_16: &str = include_str!("transcripts/asterisk16.ami");
 
 fn office() -> (Script, Fleet) {
     let script = Script::parse(OFFICE);
@@ -54,6 +56,17 @@ fn an_office_is_shown_as_its_transcript_says_before_and_after_events() {
         fleet.event(later(5), A, event.as_message());
     }
     assert_golden("office-events.json", &fleet);
+}
+
+#[test]
+fn an_asterisk_16_is_shown_as_its_transcript_says_before_and_after_events() {
+    let script = Script::parse(ASTERISK_16);
+    let mut fleet = watched(&script, Config::default());
+    assert_golden("asterisk16-snapshot.json", &fleet);
+    for event in &script.events {
+        fleet.event(later(5), A, event.as_message());
+    }
+    assert_golden("asterisk16-events.json", &fleet);
 }
 
 #[test]
@@ -156,6 +169,48 @@ fn a_transfer_makes_one_call_of_two_even_if_an_old_list_is_read_after_it() {
 }
 
 #[test]
+fn who_enters_a_bridge_takes_along_who_is_listed_there_and_not_who_left_while_nobody_watched() {
+    let script = Script::parse("@ CoreShowChannels");
+    let mut fleet = watched(&script, Config::default());
+    let bridge = "BridgeUniqueid: b1\nBridgeType: basic";
+    for id in 1..=3 {
+        tell(&mut fleet, NOON, &channel("Newchannel", id, id, ""));
+    }
+    tell(&mut fleet, NOON, &channel("BridgeEnter", 1, 1, bridge));
+    fleet.disconnected(later(1), A);
+    // 1 has left the bridge, and 3 has entered it.
+    fleet.connected(later(2), A, b"11.0.0");
+    let request = until_asked(&script, &mut fleet, "CoreShowChannels");
+    tell(&mut fleet, NOON, &channel("BridgeEnter", 2, 2, bridge));
+    item(&mut fleet, request, &channel("CoreShowChannel", 1, 1, "BridgeId: "));
+    item(&mut fleet, request, &channel("CoreShowChannel", 2, 2, "BridgeId: b1"));
+    // Printed before 2 came.
+    item(&mut fleet, request, &channel("CoreShowChannel", 3, 3, "BridgeId: b1"));
+    done(&mut fleet, request);
+    let calls: Vec<_> =
+        view(&fleet).calls().map(|call| (call.id.as_str(), call.legs_count)).collect();
+    assert_eq!(calls, [("1765000000.1", 1), ("1765000000.2", 2)]);
+}
+
+#[test]
+fn who_enters_a_bridge_takes_along_others_even_if_a_list_has_shown_that_it_hung_up() {
+    let script = Script::parse("@ CoreShowChannels");
+    let mut fleet = fleet_of(Config::default());
+    fleet.connected(NOON, A, b"11.0.0");
+    let request = until_asked(&script, &mut fleet, "CoreShowChannels");
+    item(&mut fleet, request, &channel("CoreShowChannel", 2, 1, "BridgeId: b1"));
+    done(&mut fleet, request);
+    let bridge = "BridgeUniqueid: b1\nBridgeType: basic";
+    // All of this was so before the list was asked for, and is told late.
+    tell(&mut fleet, NOON, &channel("Newchannel", 2, 2, ""));
+    tell(&mut fleet, NOON, &channel("BridgeEnter", 2, 2, bridge));
+    tell(&mut fleet, NOON, &channel("BridgeEnter", 1, 1, bridge));
+    tell(&mut fleet, NOON, &channel("Hangup", 1, 1, ""));
+    let calls: Vec<_> = view(&fleet).calls().map(|call| call.id.as_str()).collect();
+    assert_eq!(calls, ["1765000000.1"]);
+}
+
+#[test]
 fn a_call_has_an_arrow_two_sides_and_a_state() {
     let (script, mut fleet) = office();
     let call = view(&fleet).call("office-1764999990.7").expect("a call");
@@ -249,6 +304,37 @@ fn an_old_server_has_peers_of_chan_sip() {
 }
 
 #[test]
+fn a_phone_of_chan_sip_is_shown_at_the_port_that_it_registered_from() {
+    let peer = |port| {
+        format!(
+            "Event: PeerEntry\nChanneltype: SIP\nObjectName: 203\nChanObjectType: peer\n\
+             IPaddress: 127.1.0.34\nIPport: {port}\nDynamic: yes\nStatus: Unmonitored"
+        )
+    };
+    let mut script = Script::default();
+    script.set("SIPpeers").push(message(&peer(5060)));
+    let mut fleet = watched(&script, Config::default());
+    let is_at = |fleet: &Fleet, port| {
+        let id = PeerId { driver: Driver::Sip, name: "203".into() };
+        let address = view(fleet).peer(&id).expect("a peer").address.clone();
+        assert_eq!(address.as_deref(), Some(&*format!("127.1.0.34:{port}")));
+    };
+    is_at(&fleet, 5060);
+    fleet.handle_timeout(fleet.poll_timeout(A).expect("it is due some time"), A);
+    let request = until_asked(&script, &mut fleet, "SIPpeers");
+    tell(
+        &mut fleet,
+        NOON,
+        "Event: PeerStatus\nPrivilege: system,all\nSystemName: A\nChannelType: SIP\nPeer: SIP/203\n\
+         PeerStatus: Registered\nAddress: 127.1.0.34:5070",
+    );
+    is_at(&fleet, 5070);
+    item(&mut fleet, request, &peer(5060));
+    done(&mut fleet, request);
+    is_at(&fleet, 5070);
+}
+
+#[test]
 fn a_peer_that_no_list_had_is_shown_and_has_the_server_asked_again() {
     let (script, mut fleet) = office();
     tell(
@@ -262,6 +348,44 @@ fn a_peer_that_no_list_had_is_shown_and_has_the_server_asked_again() {
     fleet.handle_timeout(soon, A);
     script.settle(&mut fleet, soon);
     assert_eq!(registration(&fleet, Driver::Iax2, "new"), None, "no list has it");
+}
+
+#[test]
+fn a_registration_at_another_server_is_listed_and_answered_and_some_day_gone() {
+    let mut script = Script::default();
+    script.set("IAXregistry").push(message(
+        "Event: RegistryEntry\nHost: 10.0.0.2:4569\nDNSmanager: N\nUsername: 208\n\
+         Perceived: 10.0.0.1:4569\nRefresh: 60\nState: Registered",
+    ));
+    let mut fleet = watched(&script, Config::default());
+    let id = OutboundId { driver: Driver::Iax2, user: "208".into(), at: "10.0.0.2:4569".into() };
+    let is = |fleet: &Fleet| {
+        let outbound = view(fleet).registration_outbound(&id).expect("it was listed");
+        (outbound.state, outbound.since_ms)
+    };
+    assert_eq!(is(&fleet), (OutboundState::Registered, None));
+    let part = |fleet: &Fleet| view(fleet).info().parts.registrations_outbound;
+    assert_eq!(part(&fleet), Freshness::AsOf(NOON), "that nobody answers is no event");
+    tell(
+        &mut fleet,
+        later(5),
+        "Event: Registry\nPrivilege: system,all\nSystemName: A\nChannelType: IAX2\nUsername: 208\n\
+         Domain: 10.0.0.2:4569\nStatus: Rejected\nCause: Registration Refused",
+    );
+    assert_eq!(is(&fleet), (OutboundState::Rejected, Some(later(5))));
+
+    let before = fleet.seq();
+    script.set("IAXregistry").clear();
+    fleet.handle_timeout(fleet.poll_timeout(A).expect("it is due some time"), A);
+    script.settle(&mut fleet, later(300));
+    let changes = fleet.changes_since(before, usize::MAX).expect("no gap");
+    assert!(changes.iter().any(|change| change.what == What::OutboundGone(id.clone())));
+    assert_eq!((view(&fleet).info().drift, part(&fleet)), (0, Freshness::AsOf(later(300))));
+
+    fleet.connected(later(400), A, b"11.0.0");
+    tell(&mut fleet, later(400), "Event: FullyBooted\nUptime: 9\nLastReload: 9");
+    Script::default().settle(&mut fleet, later(400));
+    assert_eq!(part(&fleet), Freshness::NotOffered, "its modules are not there any more");
 }
 
 #[test]
