@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
+use crate::browser::Browser;
 use crate::config::{self, ServerConfig};
 use crate::error::{At as _, LabError, Result};
 use crate::hub::HubBuilder;
@@ -298,6 +299,15 @@ impl Lab {
     /// A SIP phone with this number, to be started.
     pub fn phone(&self, number: &str) -> PhoneBuilder {
         PhoneBuilder::new(&self.place, number)
+    }
+
+    /// Starts a browser.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start: `lab/setup test` installs it, and `web/build` its driver.
+    pub fn browser(&self) -> Result<Browser> {
+        Browser::start(&self.place)
     }
 
     /// A hub, to be started.

@@ -21,6 +21,7 @@
 mod ami;
 mod api;
 mod baresip;
+mod browser;
 mod config;
 mod dialplan;
 mod error;
@@ -43,6 +44,7 @@ mod wait;
 
 pub use ami::{Ami, AmiMessage};
 pub use api::{Answer, Api, Events};
+pub use browser::Browser;
 pub use config::{AMI_SECRET, ServerConfig, TRUNK_SECRET, phone_secret};
 pub use dialplan::Dialplan;
 pub use error::{LabError, Result};

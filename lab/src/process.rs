@@ -116,6 +116,11 @@ impl Drop for Process {
     }
 }
 
+/// Starts a child that dies with us, for whoever speaks with it.
+pub(crate) fn spawn_child(command: Command) -> io::Result<Child> {
+    spawn_on_lasting_thread(die_with_parent(command))
+}
+
 /// The kernel sends the parent-death signal when the _thread_ that started the child ends, and a test's thread
 /// ends before the test's process does. So all children are started by one thread that stays.
 fn spawn_on_lasting_thread(command: Command) -> io::Result<Child> {
