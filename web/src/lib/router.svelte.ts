@@ -14,6 +14,12 @@ class Router {
     scrollTo(0, 0);
   }
 
+  /** Goes on from an address that is none: where a login began. */
+  replace(address: string): void {
+    history.replaceState(null, '', address);
+    this.#read();
+  }
+
   /** Changes the query without a step in the history: typing is not travelling. */
   replaceSearch(search: string): void {
     if (search === location.search) return;
