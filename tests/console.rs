@@ -136,7 +136,7 @@ fn what_is_not_known_any_more_is_said_and_what_comes_back_is_shown() -> Result<(
     browser.see_text("Live")?;
     lab.b().kill();
     browser.click("link", "Servers")?;
-    browser.see_text("as of")?;
+    browser.see("img", "Calls: as of")?;
 
     hub.kill();
     browser.see("status", "Link to the hub")?;

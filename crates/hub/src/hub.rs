@@ -30,6 +30,8 @@ pub(crate) struct Hub {
     pub(crate) variables: Option<Arc<Variables>>,
     pub(crate) throttle: Mutex<Throttle>,
     pub(crate) hashing: Semaphore,
+    /// Secrets of one-time codes that were offered, by user: they count once a code was shown.
+    pub(crate) offered: Mutex<HashMap<String, String>>,
     pub(crate) lines: Mutex<HashMap<String, Line>>,
     lines_opened: AtomicU64,
     past: Past,
@@ -56,6 +58,7 @@ impl Hub {
             variables,
             throttle: Mutex::default(),
             hashing: Semaphore::new(HASHED_AT_ONCE),
+            offered: Mutex::default(),
             lines: Mutex::default(),
             lines_opened: AtomicU64::new(0),
             past,

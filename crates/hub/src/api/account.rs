@@ -6,6 +6,8 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use qrcode::QrCode;
+use qrcode::render::svg;
 use serde::{Deserialize, Serialize};
 use totp_rs::{Builder, Secret, Totp};
 
@@ -27,9 +29,7 @@ pub(super) struct NewPassword {
 /// A code.
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct Code {
-    /// The secret that was offered.
-    secret: String,
-    /// What the authenticator shows for it.
+    /// What the authenticator shows for the secret that was offered last.
     code: String,
 }
 
@@ -46,6 +46,8 @@ pub(super) struct Offer {
     secret: String,
     /// `otpauth://…`
     uri: String,
+    /// The same as a picture (SVG), for the authenticator's camera.
+    qr_svg: String,
 }
 
 /// Change the password. All other sessions of the user end.
@@ -85,7 +87,10 @@ async fn confirm(hub: &Hub, who: &Who, shown: String) -> Result<(), Problem> {
 
 /// Get a secret for one-time codes.
 #[utoipa::path(post, path = "/api/totp", tag = "account", responses((status = 200, body = Offer)))]
-pub(super) async fn begin_totp(Oneself { who, .. }: Oneself) -> Result<Json<Offer>, Problem> {
+pub(super) async fn begin_totp(
+    State(hub): State<Arc<Hub>>,
+    Oneself { who, .. }: Oneself,
+) -> Result<Json<Offer>, Problem> {
     let mut bytes = [0; 20];
     let no_random = |_| {
         let error = "the system gives no random numbers";
@@ -94,7 +99,11 @@ pub(super) async fn begin_totp(Oneself { who, .. }: Oneself) -> Result<Json<Offe
     getrandom::fill(&mut bytes).map_err(no_random)?;
     let totp = codes(Secret::from(bytes.to_vec()), &who.name)?;
     let uri = totp.to_url().map_err(|error| Problem::invalid(error.to_string(), ""))?;
-    Ok(Json(Offer { secret: Secret::from(bytes.to_vec()).to_base32(), uri }))
+    let picture = QrCode::new(&uri).map_err(|error| Problem::invalid(error.to_string(), ""))?;
+    let qr_svg = picture.render::<svg::Color<'_>>().build();
+    let secret = Secret::from(bytes.to_vec()).to_base32();
+    lock(&hub.offered).insert(who.name, secret.clone());
+    Ok(Json(Offer { secret, uri, qr_svg }))
 }
 
 /// Have codes asked for from now on.
@@ -105,17 +114,20 @@ pub(super) async fn confirm_totp(
     Oneself { who, .. }: Oneself,
     Body(code): Body<Code>,
 ) -> Result<StatusCode, Problem> {
-    let totp = codes(secret(&code.secret)?, &who.name)?;
+    let offered = lock(&hub.offered).get(&who.name).cloned();
+    let kept = offered.ok_or_else(|| Problem::invalid("no secret was offered", "begin anew"))?;
+    let totp = codes(secret(&kept)?, &who.name)?;
     let step = totp.check_current(code.code.trim()).ok_or_else(|| {
         let cure = "check the clocks of this machine and of the authenticator";
         Problem::invalid("that is not the code of now", cure)
     })?;
-    let (name, kept) = (who.name.clone(), code.secret.clone());
+    let name = who.name.clone();
     let set = move |db: &mut rusqlite::Connection| {
         db::users::set_totp(db, &name, Some(&kept))?;
         db::users::use_totp(db, &name, i64::try_from(step).unwrap_or(i64::MAX))
     };
     hub.db.run(set).await?;
+    lock(&hub.offered).remove(&who.name);
     hub.audit(&who, "totp on", None, who.name.clone(), Outcome::Done, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -32,6 +32,8 @@ pub(super) struct Login {
 pub(super) struct LoggedIn {
     user: String,
     role: Role,
+    /// Whether one-time codes are asked for.
+    totp: bool,
     /// To be sent as `X-CSRF-Token` with requests that change something.
     csrf: String,
 }
@@ -52,8 +54,8 @@ pub(super) async fn login(
     }
     let checked = check(&hub, &login).await;
     let who = Who { name: login.user.clone(), role: Role::Viewer, session: None, address: from };
-    let role = match checked {
-        Ok(role) => role,
+    let Granted { role, totp } = match checked {
+        Ok(granted) => granted,
         Err(problem) => {
             hub.audit(&who, "login", None, "", Outcome::Refused, Some(problem.error().into()))
                 .await?;
@@ -75,25 +77,32 @@ pub(super) async fn login(
     let age = db::sessions::AGE_MAX.as_secs();
     let cookie =
         format!("{COOKIE_NAME}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}");
-    let body = Json(LoggedIn { user: login.user, role, csrf });
+    let body = Json(LoggedIn { user: login.user, role, totp, csrf });
     Ok(([(header::SET_COOKIE, cookie)], body).into_response())
 }
 
-/// The user's role, if all that was shown is right.
-async fn check(hub: &Hub, login: &Login) -> Result<Role, Problem> {
+/// What a user gets.
+struct Granted {
+    role: Role,
+    totp: bool,
+}
+
+/// What the user gets, if all that was shown is right.
+async fn check(hub: &Hub, login: &Login) -> Result<Granted, Problem> {
     let name = login.user.clone();
     let known = hub.db.run(move |db| db::users::credentials(db, &name)).await?;
     let (shown, hash) =
         (login.password.clone(), known.as_ref().map(|known| known.password.clone()));
     let is_right = hashing(hub, move || password::is_right(&shown, hash.as_deref())).await?;
     let known = known.filter(|_| is_right).ok_or_else(Problem::wrong_login)?;
+    let totp = known.totp.is_some();
     if let Some(secret) = known.totp {
         let Some(code) = &login.code else {
             return Err(Problem::needs_code("a one-time code is asked for, too"));
         };
         super::account::use_code(hub, &login.user, &secret, code).await?;
     }
-    Ok(known.role)
+    Ok(Granted { role: known.role, totp })
 }
 
 /// Does it on a thread that may block, few at once: it takes memory.
@@ -122,6 +131,12 @@ pub(super) async fn logout(
 /// Who is logged in with this cookie.
 #[utoipa::path(get, path = "/api/session", tag = "session",
     responses((status = 200, body = LoggedIn), (status = 401, body = Words)))]
-pub(super) async fn session(Oneself { who, session }: Oneself) -> Json<LoggedIn> {
-    Json(LoggedIn { user: who.name, role: who.role, csrf: session.csrf })
+pub(super) async fn session(
+    State(hub): State<Arc<Hub>>,
+    Oneself { who, session }: Oneself,
+) -> Result<Json<LoggedIn>, Problem> {
+    let name = who.name.clone();
+    let known = hub.db.run(move |db| db::users::credentials(db, &name)).await?;
+    let totp = known.is_some_and(|known| known.totp.is_some());
+    Ok(Json(LoggedIn { user: who.name, role: who.role, totp, csrf: session.csrf }))
 }

@@ -68,7 +68,7 @@ export const hub = {
     client.request<void>('POST', '/api/password', { old, new: fresh }),
   offerTotp: () => client.request<TotpOffer>('POST', '/api/totp', {}),
   confirmTotp: (code: string) => client.request<void>('POST', '/api/totp/confirm', { code }),
-  removeTotp: (password: string) => client.request<void>('DELETE', '/api/totp', { password }),
+  removeTotp: (password: string) => client.request<void>('POST', '/api/totp/end', { password }),
 };
 
 function act(server: string, action: string, body: unknown): Promise<ActionDone> {
