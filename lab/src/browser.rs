@@ -134,12 +134,22 @@ impl Browser {
         Ok(all.filter_map(|one| one.as_str().map(str::to_owned)).collect())
     }
 
-    /// Logs in at the hub's address.
+    /// Logs in at the hub's address, and waits until the console is there.
     ///
     /// # Errors
     ///
     /// As [`Self::step`].
     pub fn log_in(&self, url: &str, user: &str, password: &str) -> Result<()> {
+        self.try_log_in(url, user, password)?;
+        self.see("navigation", "Pages")
+    }
+
+    /// Tries to log in, whatever comes of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::step`].
+    pub fn try_log_in(&self, url: &str, user: &str, password: &str) -> Result<()> {
         self.open(url)?;
         self.fill("User", user)?;
         self.fill("Password", password)?;
