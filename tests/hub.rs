@@ -196,6 +196,10 @@ fn an_agent_enrols_once_watches_and_may_go_and_come() -> Result<()> {
     let state = settled(&api, &["A"])?;
     assert_eq!(server(&state, "A")["link"]["via"], "agent");
     assert_eq!(server(&state, "A")["link"]["state"], "up");
+    until(&api, "how busy it is, and how quick", SOON, |state| {
+        let link = &server(state, "A")["link"];
+        link["load_milli"].is_u64() && link["cpus"].is_u64() && link["round_trip_us"].is_u64()
+    })?;
 
     let desk = lab.phone("200").start()?;
     desk.register_at(lab.a(), MINUTE)?;

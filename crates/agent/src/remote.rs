@@ -35,6 +35,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const PING_EVERY: Duration = Duration::from_secs(10);
 /// After how long without a word from it, it is not.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How often it is told how busy this machine is.
+const LOAD_EVERY: Duration = Duration::from_secs(15);
 /// How long the hub may take nothing.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Questions of the hub's that may wait for Asterisk's connection.
@@ -227,6 +229,16 @@ async fn upgrade(
     }
 }
 
+/// The load of this machine, if it tells.
+fn host() -> Option<Report> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    let (whole, thousandths) = text.split_whitespace().next()?.split_once('.')?;
+    let thousandths: u32 = format!("{thousandths:0<3}").get(..3)?.parse().ok()?;
+    let load_milli = whole.parse::<u32>().ok()?.checked_mul(1000)?.checked_add(thousandths)?;
+    let cpus = std::thread::available_parallelism().ok()?.get();
+    Some(Report::Host { load_milli, cpus: u32::try_from(cpus).ok()? })
+}
+
 /// Carries asks and reports until the connection ends, and says why it did.
 async fn serve(socket: Socket, config: &Config, ami: &Ami) -> String {
     let (to_watch, mut asks) = mpsc::channel(ASKS_MAX);
@@ -244,7 +256,7 @@ async fn carry(
     reports: &mut mpsc::Receiver<Report>,
 ) -> String {
     let mut heard = Instant::now();
-    let mut ping = interval(PING_EVERY);
+    let (mut ping, mut load) = (interval(PING_EVERY), interval(LOAD_EVERY));
     loop {
         let frame = tokio::select! {
             frame = socket.next() => match frame {
@@ -280,6 +292,10 @@ async fn carry(
                 }
                 Message::Ping(Default::default())
             }
+            _ = load.tick() => match host() {
+                Some(report) => Message::text(link::encode(&report)),
+                None => continue,
+            },
         };
         let sent = timeout(WRITE_TIMEOUT, async {
             socket.feed(frame).await?;

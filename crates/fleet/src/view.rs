@@ -128,8 +128,12 @@ pub struct Link {
     pub address: Option<Text>,
     /// The agent's version.
     pub agent_version: Option<Text>,
-    /// There and back, at the last try.
+    /// To Asterisk and back, at the last try.
     pub round_trip_us: Option<u64>,
+    /// The load of the server's machine in the last minute, in thousandths; only an agent tells.
+    pub load_milli: Option<u32>,
+    /// Its processors.
+    pub cpus: Option<u32>,
 }
 
 /// By what a server is reached.

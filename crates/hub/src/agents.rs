@@ -168,7 +168,7 @@ async fn serve(
         error: None,
         address: Some(Text::from(address.to_string().as_str())),
         agent_version: Some(Text::from(agent.version.as_str())),
-        round_trip_us: None,
+        ..Link::default()
     };
     let (to_line, mut reports) = mpsc::channel(agent::REPORTS_MAX);
     let (asks, mut from_line) = mpsc::channel(ASKS_MAX);

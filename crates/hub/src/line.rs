@@ -3,18 +3,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ami_proto::{Failure, OwnedMessage};
 use fleet::{Fleet, Link, LinkState, RequestId, Text, Time};
 use link::{Answer, Ask, Report, Request};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use crate::hub::{Hub, lock, now};
 
 /// Actions of people that may wait for a server.
 const ACTS_MAX: usize = 64;
+/// How often it is tried how long Asterisk takes to answer.
+const LAG_EVERY: Duration = Duration::from_secs(15);
 /// How long an action may take: longer than an agent's session lets it.
 const ACT_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -120,6 +122,8 @@ impl Hub {
 enum Waiting {
     Fleet(RequestId),
     Person(oneshot::Sender<Result<String, ActError>>),
+    /// Nobody: the time is taken.
+    Clock(Instant),
 }
 
 /// Carries a line until one of its ends is gone. `link` says how the server is reached; the fleet is
@@ -133,6 +137,7 @@ pub(crate) async fn carry(
     let (hub, name) = (Arc::clone(&place.hub), place.server.clone());
     let mut end = End { hub: &hub, name: &name, link, asked: HashMap::new(), last_id: 0 };
     end.tell_link();
+    let mut lag = interval(LAG_EVERY);
     loop {
         if !end.ask_on(asks).await {
             break;
@@ -148,6 +153,13 @@ pub(crate) async fn carry(
                 // The line was taken away: its agent is to go.
                 let Some(act) = act else { break };
                 if !end.act(act, asks).await {
+                    break;
+                }
+            }
+            _ = lag.tick() => {
+                let ping = Request::Read { action: "Ping".into(), headers: Vec::new() };
+                let id = end.wait(Waiting::Clock(Instant::now()));
+                if asks.send(Ask { id, request: ping }).await.is_err() {
                     break;
                 }
             }
@@ -209,6 +221,10 @@ impl End<'_> {
                 self.over(fleet);
                 self.reached(fleet, Some(&why));
             }
+            Report::Host { load_milli, cpus } => {
+                (self.link.load_milli, self.link.cpus) = (Some(load_milli), Some(cpus));
+                fleet.linked(self.name, self.link.clone());
+            }
             Report::Event { message } => fleet.event(now(), self.name, message.as_message()),
             Report::Answer { id, answer } => self.answer(fleet, id, answer),
         }
@@ -223,6 +239,12 @@ impl End<'_> {
             (_, Answer::Item { .. }) | (None, _) => return,
             (Some(_), _) => match self.asked.remove(&id) {
                 Some(Waiting::Fleet(request)) => request,
+                Some(Waiting::Clock(asked)) => {
+                    let took = u64::try_from(asked.elapsed().as_micros()).ok();
+                    self.link.round_trip_us =
+                        took.filter(|_| matches!(answer, Answer::Done { .. }));
+                    return fleet.linked(self.name, self.link.clone());
+                }
                 Some(Waiting::Person(done)) => {
                     // Whoever asked may have gone.
                     let _ = done.send(outcome(answer));
@@ -254,6 +276,7 @@ impl End<'_> {
     /// Whether Asterisk is reached, for a line that is AMI itself; else why it is not, beyond.
     fn reached(&mut self, fleet: &mut Fleet, error: Option<&str>) {
         self.link.error = error.map(Text::from);
+        self.link.round_trip_us = None;
         if self.link.via == fleet::Via::Ami {
             let state = match error {
                 None => LinkState::Up,
@@ -273,6 +296,7 @@ impl Drop for End<'_> {
         let hub = self.hub;
         hub.fleet(|fleet| {
             self.over(fleet);
+            (self.link.round_trip_us, self.link.load_milli) = (None, None);
             if self.link.state == LinkState::Up {
                 (self.link.state, self.link.since_ms) = (LinkState::Down, Some(now()));
             }

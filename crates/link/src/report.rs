@@ -19,6 +19,13 @@ pub enum Report {
         /// In words, with the cure.
         why: String,
     },
+    /// How busy the agent's machine is, every now and then.
+    Host {
+        /// The load of the last minute, in thousandths (proc_loadavg(5)).
+        load_milli: u32,
+        /// Its processors: a load of as many is all that they can do.
+        cpus: u32,
+    },
     /// An event of Asterisk's.
     Event {
         /// It.
@@ -120,6 +127,7 @@ mod tests {
         reports.push(Report::Event { message: event });
         reports.push(Report::Up { ami_version: "11.0.0".into() });
         reports.push(Report::Down { why: "refused".into() });
+        reports.push(Report::Host { load_milli: 420, cpus: 2 });
         for report in reports {
             let frame = crate::encode(&report);
             assert_eq!(crate::decode::<Report>(&frame).expect(&frame), report);

@@ -1,11 +1,13 @@
-//! The demo: three real Asterisk servers, two memcached and real phones on loopback, and a story told with them.
+//! The demo: three real Asterisk servers, two memcached, real phones and a hub on loopback, and a story told with them.
 //!
 //! - `set`: which servers there are and how they are configured;
 //! - `story`: the steps, a file each;
 //! - `scene`: what steps have in common: the phones, and the few verbs that the story is told in;
 //! - `lookup`, `watch`: what a universal variable is now, and that it stays so;
 //! - `narrator`: what people see;
-//! - `prompt`: what they may try when the story is over.
+//! - `console`: the hub, and phones that give it something to show;
+//! - `prompt`: what they may try when the story is over;
+//! - `pictures`: the console's pages as pictures, for the documentation.
 //!
 //! `./demo` in the root makes the machine ready, builds this and runs it. However this process ends, no other
 //! one is left: what it started dies with it.
@@ -24,8 +26,10 @@ use crate::narrator::Narrator;
 use crate::prompt::Typed;
 use crate::scene::Scene;
 
+mod console;
 mod lookup;
 mod narrator;
+mod pictures;
 mod prompt;
 mod scene;
 mod set;
@@ -45,8 +49,8 @@ pub(crate) enum Event {
 }
 
 fn main() -> ExitCode {
-    let Some(checks) = arguments() else {
-        eprintln!("usage: ./demo [--check]");
+    let Some(how) = arguments() else {
+        eprintln!("usage: ./demo [--check | --pictures]");
         return ExitCode::from(2);
     };
     let (happens, events) = mpsc::channel();
@@ -57,7 +61,7 @@ fn main() -> ExitCode {
     let lab = Arc::new(OnceLock::new());
     let (place, typist) = (Arc::clone(&lab), typed.clone());
     thread::spawn(move || {
-        let story = AssertUnwindSafe(|| perform(&place, checks, &typist, &lines));
+        let story = AssertUnwindSafe(|| perform(&place, how, &typist, &lines));
         let over = catch_unwind(story).unwrap_or_else(|_| Err(anyhow!("the story panicked")));
         drop(place);
         // Nobody listens any more if we are too late.
@@ -92,12 +96,24 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether only to check; nothing if that is not what was asked.
-fn arguments() -> Option<bool> {
+/// What the demo is for, this time.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum How {
+    /// To be watched, and tried afterwards.
+    Told,
+    /// To see whether every step holds.
+    Checked,
+    /// To take pictures of the console.
+    Pictured,
+}
+
+/// Nothing if it is not known what was asked.
+fn arguments() -> Option<How> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => Some(false),
-        ["--check"] => Some(true),
+        [] => Some(How::Told),
+        ["--check"] => Some(How::Checked),
+        ["--pictures"] => Some(How::Pictured),
         _ => None,
     }
 }
@@ -105,11 +121,11 @@ fn arguments() -> Option<bool> {
 /// Starts the lab, tells the story, and lets people try things. Gives whether every step held.
 fn perform(
     place: &OnceLock<Lab>,
-    checks: bool,
+    how: How,
     typed: &Sender<Typed>,
     lines: &Receiver<Typed>,
 ) -> Result<bool> {
-    let narrator = Narrator::new(checks);
+    let narrator = Narrator::new(how != How::Told);
     let lab = narrator.start(|| {
         let lab = set::build()?;
         Ok(place.get_or_init(|| lab))
@@ -117,8 +133,10 @@ fn perform(
     narrator.keep_in(&lab.place().folder().join("story.log"))?;
     let mut scene = Scene::new(lab, &narrator)?;
     let held = story::tell(&mut scene);
-    if held && !checks {
-        prompt::run(&scene, typed, lines);
+    match how {
+        How::Told if held => prompt::run(&scene, typed, lines),
+        How::Pictured if held => pictures::take(&scene)?,
+        _ => {}
     }
     Ok(held)
 }

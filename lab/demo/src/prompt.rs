@@ -1,12 +1,13 @@
 //! What people may try when the story is over: a few words typed here, or a server's own console.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use anyhow::{Result, bail};
 use tandem_lab::{Asterisk, LabError};
 
+use crate::console;
 use crate::scene::{HOUR, SOON, Scene};
 
 const HELP: &str = "\
@@ -29,8 +30,21 @@ pub(crate) fn run(scene: &Scene<'_>, typed: &Sender<Typed>, lines: &Receiver<Typ
     for server in scene.lab.servers() {
         println!("  {:<8} {}", server.name(), server.console_command());
     }
+    if let Some(console) = &scene.console {
+        println!("\nThe console, with phones that call each other, in your browser:\n");
+        println!("  {}", console.invitation());
+    }
     println!("\nCtrl-C ends everything.");
     listen(typed.clone());
+    let (stop, stopped) = mpsc::channel();
+    thread::scope(|threads| {
+        threads.spawn(move || console::live(scene.lab, &stopped));
+        read(scene, lines);
+        drop(stop);
+    });
+}
+
+fn read(scene: &Scene<'_>, lines: &Receiver<Typed>) {
     loop {
         print!("> ");
         // A prompt that is not seen does no harm.

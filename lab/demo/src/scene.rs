@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use tandem_lab::{Asterisk, IaxPhone, Lab, LabError, Phone, wait_until};
 
+use crate::console::Console;
 use crate::lookup::{Answer, Lookup};
 use crate::narrator::Narrator;
 use crate::set::identity;
@@ -30,6 +31,8 @@ pub(crate) struct Scene<'lab> {
     pub(crate) caller: Phone,
     /// 202, which registers for a few seconds at a time, and the watch over its record.
     pub(crate) hasty: Option<(Phone, Watch)>,
+    /// The hub, once it is there.
+    pub(crate) console: Option<Console>,
 }
 
 impl<'lab> Scene<'lab> {
@@ -38,7 +41,7 @@ impl<'lab> Scene<'lab> {
         let radio = lab.iax_phone("201")?;
         let caller = lab.phone("300").tone_hz(CALLER_HZ).start()?;
         caller.add_account(lab.gateway())?;
-        Ok(Self { lab, say, desk, radio, caller, hasty: None })
+        Ok(Self { lab, say, desk, radio, caller, hasty: None, console: None })
     }
 
     /// Waits until every server counts the misses of every cache: a cache that has just been started proves

@@ -8,6 +8,7 @@ use crate::scene::Scene;
 
 mod back_up;
 mod call;
+mod console;
 mod crash;
 mod iax2_phone;
 mod lost_caches;
@@ -68,6 +69,10 @@ const STORY: &[Step] = &[
     Step {
         title: "Both caches lose everything: calls are told so, and phones are found within seconds",
         tell: lost_caches::tell,
+    },
+    Step {
+        title: "The console shows every server's peers and calls as they are, and ends one",
+        tell: console::tell,
     },
 ];
 

@@ -43,7 +43,7 @@ enum Driver {
 }
 
 type Of<L> = Family<L, Gauge>;
-type Seconds<L> = Family<L, Gauge<f64, AtomicU64>>;
+type Fraction<L> = Family<L, Gauge<f64, AtomicU64>>;
 
 /// What Prometheus reads (viewer's token).
 #[utoipa::path(get, path = "/metrics", tag = "operation",
@@ -66,7 +66,8 @@ fn fleet_metrics(hub: &Hub, registry: &mut Registry) {
     let (calls, drift) = (Of::<OfServer>::default(), Of::<OfServer>::default());
     let (left_out, failed) = (Of::<OfServer>::default(), Of::<OfServer>::default());
     let (peers, messages) = (Of::<OfPeers>::default(), Of::<OfServer>::default());
-    let (round_trip, age) = (Seconds::<OfServer>::default(), Seconds::<OfServer>::default());
+    let host_load = Fraction::<OfServer>::default();
+    let (round_trip, age) = (Fraction::<OfServer>::default(), Fraction::<OfServer>::default());
     let snapshot = hub.fleet(|fleet| fleet.snapshot());
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let counter = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
@@ -82,6 +83,9 @@ fn fleet_metrics(hub: &Hub, registry: &mut Registry) {
         messages.get_or_create(&of).set(new);
         if let Some(micros) = server.link.round_trip_us {
             round_trip.get_or_create(&of).set(micros as f64 / 1e6);
+        }
+        if let Some(load) = server.link.load_milli {
+            host_load.get_or_create(&of).set(f64::from(load) / 1e3);
         }
         if let Some(at) = server.info.reconciled_ms {
             age.get_or_create(&of).set(now().ms.saturating_sub(at.ms) as f64 / 1e3);
@@ -104,7 +108,8 @@ fn fleet_metrics(hub: &Hub, registry: &mut Registry) {
     registry.register("drift", "Things that were otherwise than events had said", drift);
     registry.register("left_out", "Things that did not fit the limits", left_out);
     registry.register("requests_failed", "Requests that Asterisk did not answer well", failed);
-    registry.register("link_round_trip_seconds", "To the agent and back", round_trip);
+    registry.register("link_round_trip_seconds", "To Asterisk and back", round_trip);
+    registry.register("host_load", "The load of the machine in the last minute", host_load);
     registry.register("reconciled_age_seconds", "Since all was compared with the server", age);
 }
 

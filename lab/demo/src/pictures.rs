@@ -1,0 +1,81 @@
+//! Pictures of the console's pages, for `docs/screenshots`: of these servers, with phones that call each other.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use tandem_lab::Browser;
+
+use crate::console::{self, PASSWORD, USER};
+use crate::scene::Scene;
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/screenshots");
+const DESKTOP: [u32; 2] = [1440, 900];
+const PHONE: [u32; 2] = [390, 844];
+
+struct Picture {
+    name: &'static str,
+    path: &'static str,
+    /// A role and a name that say that the page is there.
+    shows: (&'static str, &'static str),
+    size: [u32; 2],
+    scheme: &'static str,
+}
+
+const fn desktop(
+    name: &'static str,
+    path: &'static str,
+    shows: (&'static str, &'static str),
+) -> Picture {
+    Picture { name, path, shows, size: DESKTOP, scheme: "light" }
+}
+
+const PICTURES: [Picture; 10] = [
+    desktop("peers", "/peers", ("row", "In use")),
+    Picture { scheme: "dark", ..desktop("peers-dark", "/peers", ("row", "In use")) },
+    Picture { size: PHONE, ..desktop("peers-phone", "/peers", ("row", "In use")) },
+    desktop("calls", "/calls", ("row", "Internal")),
+    desktop("servers", "/servers", ("table", "Servers")),
+    desktop("variables", "/variables", ("table", "Universal variables")),
+    desktop("registrations", "/variables/registrations", ("table", "Shared registrations")),
+    desktop("audit", "/admin/audit", ("table", "Audit log")),
+    desktop("agents", "/admin/agents", ("table", "Agents")),
+    Picture { scheme: "dark", ..desktop("wallboard", "/wallboard", ("table", "Calls")) },
+];
+
+/// Takes all of them.
+pub(crate) fn take(scene: &Scene<'_>) -> Result<()> {
+    let (stop, stopped) = mpsc::channel();
+    thread::scope(|threads| {
+        threads.spawn(move || console::live(scene.lab, &stopped));
+        let taken = take_while_phones_call(scene);
+        drop(stop);
+        taken
+    })
+}
+
+fn take_while_phones_call(scene: &Scene<'_>) -> Result<()> {
+    let hub = &scene.console.as_ref().context("the story has started the hub")?.hub;
+    std::fs::create_dir_all(FOLDER)?;
+    let browser = scene.lab.browser()?;
+    browser.log_in(&hub.url(), USER, PASSWORD)?;
+    for picture in &PICTURES {
+        take_one(&browser, &hub.url(), picture).context(picture.name)?;
+        println!("docs/screenshots/{}.png", picture.name);
+    }
+    Ok(())
+}
+
+fn take_one(browser: &Browser, url: &str, picture: &Picture) -> Result<()> {
+    let [width, height] = picture.size;
+    browser.step(&json!({ "do": "size", "width": width, "height": height }))?;
+    browser.step(&json!({ "do": "scheme", "scheme": picture.scheme }))?;
+    browser.open(&format!("{url}{}", picture.path))?;
+    let (role, name) = picture.shows;
+    browser.see(role, name)?;
+    let path = Path::new(FOLDER).join(format!("{}.png", picture.name));
+    browser.step(&json!({ "do": "screenshot", "path": path }))?;
+    Ok(())
+}
