@@ -453,6 +453,41 @@ fn a_full_disk_is_said_and_nothing_else_stops() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn what_was_told_as_done_is_there_after_a_kill_at_any_moment() -> Result<()> {
+    let lab = Lab::builder("hub-kill").without_server("A").without_server("B");
+    let lab = lab.without_server("gateway").caches(0).start()?;
+    let hub = with_users(lab.hub().start()?)?;
+    let mut told = 0;
+    for round in 0..5 {
+        let api = hub.log_in("ada", PASSWORD)?;
+        let writer = api.clone();
+        let writing = std::thread::spawn(move || {
+            // Until nobody answers any more.
+            let token = |number| json!({ "name": format!("{round}-{number}"), "role": "viewer" });
+            let is_done = |number: &u32| {
+                let answer = writer.ask("POST", "/api/tokens", Some(&token(*number)));
+                answer.is_ok_and(|answer| answer.status == 200)
+            };
+            (0u32..).take_while(is_done).count()
+        });
+        let count = |api: &Api| -> Result<usize> {
+            Ok(api.get("/api/tokens")?.as_array().map_or(0, Vec::len))
+        };
+        wait_until("some are written", SOON, hub.log(), || {
+            Ok(count(&api).is_ok_and(|there| there >= told + 5 + round))
+        })?;
+        hub.kill();
+        told += writing.join().map_err(|_| anyhow::anyhow!("the writer panicked"))?;
+        hub.start()?;
+        let there = count(&hub.log_in("ada", PASSWORD)?)?;
+        // One may have been written whose answer the kill ate.
+        ensure!((told..=told + 1).contains(&there), "{told} were told as done, {there} are there");
+        told = there;
+    }
+    Ok(())
+}
+
 fn tokens_have_a_role(api: &Api) -> Result<()> {
     let made = api.post("/api/tokens", &json!({ "name": "prometheus", "role": "viewer" }))?;
     let program = api.with_token(made["token"].as_str().context("a token")?);

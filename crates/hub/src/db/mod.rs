@@ -8,6 +8,8 @@ pub(crate) mod audit;
 pub(crate) mod history;
 mod schema;
 pub(crate) mod sessions;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tokens;
 pub mod users;
 
