@@ -1,6 +1,6 @@
 /** A shape for each state, so that none is told by colour alone. All are drawn in a square of 16. */
 
-import type { CallState, Device, Direction, Freshness, Registration } from '../api/types.ts';
+import type { CallState, Device, Direction, Freshness, OutboundState, Registration } from '../api/types.ts';
 
 export interface Glyph {
   /** Filled. */
@@ -24,6 +24,15 @@ export const REGISTRATION_GLYPH: Record<Registration, Glyph> = {
   unreachable: { line: 'M4 4l8 8M12 4l-8 8', tone: 'bad' },
   unregistered: { line: circle(4.2), tone: 'off' },
   unknown: { line: QUESTION, tone: 'off' },
+};
+
+export const OUTBOUND_GLYPH: Record<OutboundState, Glyph> = {
+  registered: REGISTRATION_GLYPH.registered,
+  asked: { line: 'M3 8h.3M7.9 8h.3M12.8 8h.3', tone: 'warn' },
+  rejected: REGISTRATION_GLYPH.unreachable,
+  timed_out: { line: `${circle(5)}M8 5v3.2l2 1.3`, tone: 'bad' },
+  unregistered: REGISTRATION_GLYPH.unregistered,
+  unknown: REGISTRATION_GLYPH.unknown,
 };
 
 export const DEVICE_GLYPH: Record<Device, Glyph> = {
