@@ -1,7 +1,9 @@
 /** A peer's past: from the hub's list of changes to stretches of time, and what they add up to. */
 
 import type { Past, Registration } from '../api/types.ts';
-import { REGISTRATIONS } from './words.ts';
+import { REGISTRATION_WORD, REGISTRATIONS } from './words.ts';
+
+export const PAST_WORD: Record<Registration, string> = { ...REGISTRATION_WORD, unknown: 'Not seen' };
 
 /** A time during which nothing changed. */
 export interface Stretch {
