@@ -64,6 +64,11 @@ export const DIRECTION_GLYPH: Record<Direction, Glyph> = {
   through: { line: 'M2.5 8h11M10.5 5l3 3-3 3M2.5 4.5v7', tone: 'off' },
 };
 
+export const ANSWER_GLYPH: Record<'yes' | 'no', Glyph> = {
+  yes: { fill: circle(4.5), tone: 'ok' },
+  no: { line: circle(4.2), tone: 'off' },
+};
+
 export const FRESHNESS_GLYPH: Record<Freshness['is'], Glyph> = {
   live: { fill: circle(4.5), tone: 'ok' },
   as_of: { line: `${circle(5)}M8 5v3.2l2 1.3`, tone: 'warn' },
