@@ -13,7 +13,17 @@ import type {
   Snapshot,
 } from '../src/lib/api/types.ts';
 
-const PARTS: Part[] = ['facts', 'pjsip', 'contacts', 'iax2', 'sip', 'devices', 'calls', 'mailboxes'];
+const PARTS: Part[] = [
+  'facts',
+  'pjsip',
+  'contacts',
+  'iax2',
+  'sip',
+  'devices',
+  'calls',
+  'mailboxes',
+  'registrations_outbound',
+];
 
 export function info(fresh: Freshness = { is: 'live' }, more: Partial<ServerInfo> = {}): ServerInfo {
   return {
@@ -46,6 +56,8 @@ export const link: Link = {
   address: '10.0.0.5:40122',
   agent_version: '0.1.0',
   round_trip_us: 900,
+  load_milli: 420,
+  cpus: 2,
 };
 
 export function peer(name: string, more: Partial<Peer> = {}): Peer {
@@ -87,7 +99,7 @@ export function server(
   mailboxes: Mailbox[] = [],
   fresh: Freshness = { is: 'live' },
 ): ServerState {
-  return { name, info: info(fresh), link, peers, calls, mailboxes };
+  return { name, info: info(fresh), link, peers, calls, mailboxes, registrations_outbound: [] };
 }
 
 export function snapshot(...servers: ServerState[]): Snapshot {

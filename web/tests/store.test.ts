@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { Outbound } from '../src/lib/api/types.ts';
 import { Fleet } from '../src/lib/fleet/store.ts';
 import { call, change, info, peer, server, snapshot } from './fixtures.ts';
 
@@ -95,6 +96,14 @@ describe('batches', () => {
     expect(made.flush()).toMatchObject({ servers: true, peers: new Set() });
   });
 
+  test('what is only asked for, again and again, does not touch them either', () => {
+    const made = fleet(server('a', [peer('1')], [call('c')]));
+    const asked = { is: 'as_of', at_ms: 9 } as const;
+    const parts = { ...info().parts, facts: asked, registrations_outbound: asked };
+    made.apply([change('a', 'server', info(undefined, { parts }))]);
+    expect(made.flush()).toMatchObject({ servers: true, peers: new Set(), calls: new Set() });
+  });
+
   test('a server that is no longer live makes all its rows anew', () => {
     const made = fleet(server('a', [peer('1')], [call('c')]));
     made.apply([change('a', 'server', info({ is: 'as_of', at_ms: 3 }, { connected: false }))]);
@@ -142,6 +151,41 @@ describe('batches', () => {
 test('calls of two servers with the same id stay apart', () => {
   const made = fleet(server('a', [], [call('1.1')]), server('b', [], [call('1.1')]));
   expect(made.callRows.size).toBe(2);
+});
+
+describe('registrations at other servers', () => {
+  const outbound = (user: string, more: Partial<Outbound> = {}): Outbound => ({
+    driver: 'PJSIP',
+    user,
+    at: 'sip:sip.example.net',
+    name: null,
+    state: 'registered',
+    since_ms: null,
+    ...more,
+  });
+
+  test('they come with the snapshot, and changes make them others, more and fewer', () => {
+    const made = fleet({ ...server('a'), registrations_outbound: [outbound('1'), outbound('2')] });
+    made.apply([
+      change('a', 'outbound', outbound('1', { state: 'rejected' })),
+      change('a', 'outbound', outbound('1', { driver: 'IAX2' })),
+      change('a', 'outbound_gone', { driver: 'PJSIP', user: '2', at: 'sip:sip.example.net' }),
+    ]);
+    expect(made.flush()).toMatchObject({ servers: true, peers: new Set() });
+    const shown = [...made.servers.get('a')!.outbound.values()];
+    expect(shown.map(({ driver, user, state }) => [driver, user, state])).toEqual([
+      ['PJSIP', '1', 'rejected'],
+      ['IAX2', '1', 'registered'],
+    ]);
+  });
+});
+
+test('what only a newer hub knows is passed over, and makes no server', () => {
+  const made = fleet(server('a', [peer('1')]));
+  for (const what of ['weather', 'weather_gone', 'constructor'])
+    made.apply([change('a', what as 'peer', { driver: 'PJSIP' }), change('b', what as 'peer', null)]);
+  expect(made.touched).toBe(false);
+  expect([...made.servers.keys()]).toEqual(['a']);
 });
 
 test('a trunk is told from a phone by the legs', () => {

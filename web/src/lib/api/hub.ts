@@ -7,6 +7,8 @@ import type {
   Audit,
   NewAgent,
   NewToken,
+  Past,
+  PastCall,
   PeerId,
   Role,
   Session,
@@ -37,6 +39,16 @@ export const hub = {
   originate: (server: string, peer: string, extension: string, context?: string) =>
     act(server, 'originate', { peer, extension, ...(context ? { context } : {}) }),
   qualify: (server: string, peer: PeerId) => act(server, 'qualify', peer),
+
+  /** What became of a peer from one moment to another. */
+  past: (server: string, { driver, name }: PeerId, from_ms: number, to_ms: number) =>
+    client.get<Past>(
+      `/api/history/peers/${part(server)}/${driver}/${part(name)}?from=${from_ms}&to=${to_ms}`,
+    ),
+  pastCalls: (before_ms: number | null, limit: number) =>
+    client.get<PastCall[]>(
+      `/api/history/calls?limit=${limit}${before_ms === null ? '' : `&before=${before_ms}`}`,
+    ),
 
   variables: (prefix: string, limit: number) =>
     client.get<Variables>(`/api/variables?prefix=${part(prefix)}&limit=${limit}`),

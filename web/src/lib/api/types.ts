@@ -22,7 +22,16 @@ export interface Problem {
 export type Freshness =
   { is: 'unknown' } | { is: 'not_offered' } | { is: 'as_of'; at_ms: number } | { is: 'live' };
 
-export type Part = 'facts' | 'pjsip' | 'contacts' | 'iax2' | 'sip' | 'devices' | 'calls' | 'mailboxes';
+export type Part =
+  | 'facts'
+  | 'pjsip'
+  | 'contacts'
+  | 'iax2'
+  | 'sip'
+  | 'devices'
+  | 'calls'
+  | 'mailboxes'
+  | 'registrations_outbound';
 
 export type Parts = Record<Part, Freshness>;
 
@@ -54,6 +63,9 @@ export interface Link {
   address: string | null;
   agent_version: string | null;
   round_trip_us: number | null;
+  /** Of the last minute, in thousandths; only an agent tells. */
+  load_milli: number | null;
+  cpus: number | null;
 }
 
 export type Driver = 'PJSIP' | 'IAX2' | 'SIP';
@@ -79,6 +91,23 @@ export interface Peer extends PeerId {
   user_agent: string | null;
   round_trip_us: number | null;
   mailbox: string | null;
+}
+
+export interface OutboundId {
+  driver: Driver;
+  /** As whom. */
+  user: string;
+  /** Where. */
+  at: string;
+}
+
+export type OutboundState = 'unknown' | 'registered' | 'asked' | 'rejected' | 'timed_out' | 'unregistered';
+
+/** A registration of a server at another. */
+export interface Outbound extends OutboundId {
+  name: string | null;
+  state: OutboundState;
+  since_ms: number | null;
 }
 
 export interface Mailbox {
@@ -125,6 +154,7 @@ export interface ServerState {
   peers: Peer[];
   calls: Call[];
   mailboxes: Mailbox[];
+  registrations_outbound: Outbound[];
 }
 
 export interface Snapshot {
@@ -149,11 +179,44 @@ export type Change =
   | ChangeOf<'call_gone', string>
   | ChangeOf<'mailbox', Mailbox>
   | ChangeOf<'mailbox_gone', string>
+  | ChangeOf<'outbound', Outbound>
+  | ChangeOf<'outbound_gone', OutboundId>
   | ChangeOf<'server_gone', null>;
 
 export interface Changes {
   now_ms: number;
   changes: Change[];
+}
+
+/** A peer became so; `unknown` when nobody saw it any more. */
+export interface PastRow {
+  at_ms: number;
+  server: string;
+  driver: string;
+  name: string;
+  registration: string;
+  address: string | null;
+}
+
+/** The oldest first; the first may be from before the span that was asked for. */
+export interface Past {
+  rows: PastRow[];
+  truncated: boolean;
+}
+
+/** Number, name, peer. */
+export type PastParty = [string | null, string | null, string | null];
+
+/** A call that is over. */
+export interface PastCall {
+  began_ms: number;
+  ended_ms: number;
+  server: string;
+  linkedid: string;
+  direction: Direction;
+  answered: boolean;
+  from: PastParty;
+  to: PastParty;
 }
 
 export interface ActionDone {

@@ -20,17 +20,21 @@ export function registrationFreshness(parts: Parts, driver: Driver): Freshness {
   return driver === 'IAX2' ? parts.iax2 : parts.sip;
 }
 
+/** Whether rows of peers and calls would say the same: what is only asked for is no part of them. */
 export function sameParts(a: Parts, b: Parts): boolean {
-  return (Object.keys(a) as Part[]).every((part) => same(a[part], b[part]));
+  return PARTS.every(({ part, asked }) => asked || same(a[part], b[part]));
 }
 
 function same(a: Freshness, b: Freshness): boolean {
   return a.is === b.is && (a.is !== 'as_of' || b.is !== 'as_of' || a.at_ms === b.at_ms);
 }
 
-/** How the parts are called, in the order in which they are shown. */
-export const PARTS: readonly { part: Part; label: string }[] = [
-  { part: 'facts', label: 'Facts' },
+/**
+ * How the parts are called, in the order in which they are shown. Of those that are only ever asked for it is
+ * nothing to warn of that they are of a moment ago.
+ */
+export const PARTS: readonly { part: Part; label: string; asked?: true }[] = [
+  { part: 'facts', label: 'Facts', asked: true },
   { part: 'pjsip', label: 'PJSIP peers' },
   { part: 'contacts', label: 'PJSIP contacts' },
   { part: 'iax2', label: 'IAX2 peers' },
@@ -38,4 +42,5 @@ export const PARTS: readonly { part: Part; label: string }[] = [
   { part: 'devices', label: 'Device states' },
   { part: 'calls', label: 'Calls' },
   { part: 'mailboxes', label: 'Mailboxes' },
+  { part: 'registrations_outbound', label: 'Own registrations', asked: true },
 ];

@@ -5,8 +5,17 @@
  * makes new rows of exactly that. So a burst of changes costs what it changed, not what there is.
  */
 
-import type { Change, Link, Mailbox, Peer, ServerInfo, Snapshot } from '../api/types.ts';
-import type { Call } from '../api/types.ts';
+import type {
+  Call,
+  Change,
+  Link,
+  Mailbox,
+  Outbound,
+  OutboundId,
+  Peer,
+  ServerInfo,
+  Snapshot,
+} from '../api/types.ts';
 import { callKey, callRow, type CallRow } from './call-row.ts';
 import { registrationFreshness, sameParts } from './freshness.ts';
 import { peerKey, peerRow, type PeerEntry, type PeerRow } from './peer-row.ts';
@@ -21,7 +30,24 @@ export interface ServerEntry {
   mailboxes: Map<string, Mailbox>;
   /** Which peers a mailbox belongs to. */
   mailboxPeers: Map<string, Set<string>>;
+  /** Its registrations at other servers. */
+  outbound: Map<string, Outbound>;
 }
+
+/** Every kind of change. A newer hub may know more of them than this page: those are passed over. */
+const KINDS: Record<Change['what'], true> = {
+  server: true,
+  server_gone: true,
+  link: true,
+  peer: true,
+  peer_gone: true,
+  call: true,
+  call_gone: true,
+  mailbox: true,
+  mailbox_gone: true,
+  outbound: true,
+  outbound_gone: true,
+};
 
 /** What a flush made anew; `all` says that nothing of the old is left. */
 export interface Flushed {
@@ -67,8 +93,9 @@ export class Fleet {
 
   replace(snapshot: Snapshot): void {
     this.clear();
-    for (const { name, info, link, peers, calls, mailboxes } of snapshot.servers) {
+    for (const { name, info, link, peers, calls, mailboxes, registrations_outbound } of snapshot.servers) {
       const server = this.#server(name, info, link);
+      for (const one of registrations_outbound) server.outbound.set(outboundKey(one), one);
       for (const mailbox of mailboxes) server.mailboxes.set(mailbox.id, mailbox);
       for (const peer of peers) this.#putPeer(server, peer);
       for (const call of calls) this.#putCall(server, call);
@@ -81,6 +108,7 @@ export class Fleet {
   }
 
   #apply(change: Change): void {
+    if (!Object.hasOwn(KINDS, change.what)) return;
     if (change.what === 'server_gone') return this.#dropServer(change.server);
     const server = this.#known(change.server);
     switch (change.what) {
@@ -105,6 +133,14 @@ export class Fleet {
       case 'mailbox_gone':
         server.mailboxes.delete(change.value);
         return this.#touchMailbox(server, change.value);
+      case 'outbound':
+        server.outbound.set(outboundKey(change.value), change.value);
+        this.#serversTouched = true;
+        return;
+      case 'outbound_gone':
+        server.outbound.delete(outboundKey(change.value));
+        this.#serversTouched = true;
+        return;
     }
   }
 
@@ -180,6 +216,7 @@ export class Fleet {
       calls: new Map(),
       mailboxes: new Map(),
       mailboxPeers: new Map(),
+      outbound: new Map(),
     };
     this.servers.set(name, server);
     this.#serversTouched = true;
@@ -238,6 +275,10 @@ export class Fleet {
   }
 }
 
+function outboundKey({ driver, user, at }: OutboundId): string {
+  return `${driver}\n${user}\n${at}`;
+}
+
 function setIn(map: Map<string, Set<string>>, key: string): Set<string> {
   let set = map.get(key);
   if (!set) map.set(key, (set = new Set()));
@@ -269,6 +310,7 @@ function unheardInfo(): ServerInfo {
       devices: unknown,
       calls: unknown,
       mailboxes: unknown,
+      registrations_outbound: unknown,
     },
     reconciled_ms: null,
     drift: 0,
@@ -286,5 +328,7 @@ function unheardLink(): Link {
     address: null,
     agent_version: null,
     round_trip_us: null,
+    load_milli: null,
+    cpus: null,
   };
 }

@@ -1,6 +1,6 @@
 /** The words for states, and their order. The order leads tables; words are what everybody reads. */
 
-import type { CallState, Device, Direction, Registration } from '../api/types.ts';
+import type { CallState, Device, Direction, OutboundState, Registration } from '../api/types.ts';
 
 export const REGISTRATIONS: readonly Registration[] = [
   'registered',
@@ -16,6 +16,15 @@ export const REGISTRATION_WORD: Record<Registration, string> = {
   lagged: 'Lagged',
   static: 'Static',
   unreachable: 'Unreachable',
+  unregistered: 'Unregistered',
+  unknown: 'Unknown',
+};
+
+export const OUTBOUND_WORD: Record<OutboundState, string> = {
+  registered: 'Registered',
+  asked: 'Asked',
+  rejected: 'Rejected',
+  timed_out: 'Timed out',
   unregistered: 'Unregistered',
   unknown: 'Unknown',
 };

@@ -1,6 +1,6 @@
 /** A shape for each state, so that none is told by colour alone. All are drawn in a square of 16. */
 
-import type { CallState, Device, Direction, Freshness, Registration } from '../api/types.ts';
+import type { CallState, Device, Direction, Freshness, OutboundState, Registration } from '../api/types.ts';
 
 export interface Glyph {
   /** Filled. */
@@ -24,6 +24,15 @@ export const REGISTRATION_GLYPH: Record<Registration, Glyph> = {
   unreachable: { line: 'M4 4l8 8M12 4l-8 8', tone: 'bad' },
   unregistered: { line: circle(4.2), tone: 'off' },
   unknown: { line: QUESTION, tone: 'off' },
+};
+
+export const OUTBOUND_GLYPH: Record<OutboundState, Glyph> = {
+  registered: REGISTRATION_GLYPH.registered,
+  asked: { line: 'M3 8h.3M7.9 8h.3M12.8 8h.3', tone: 'warn' },
+  rejected: REGISTRATION_GLYPH.unreachable,
+  timed_out: { line: `${circle(5)}M8 5v3.2l2 1.3`, tone: 'bad' },
+  unregistered: REGISTRATION_GLYPH.unregistered,
+  unknown: REGISTRATION_GLYPH.unknown,
 };
 
 export const DEVICE_GLYPH: Record<Device, Glyph> = {
@@ -53,6 +62,11 @@ export const DIRECTION_GLYPH: Record<Direction, Glyph> = {
   out: { line: 'M3.5 12.5l8-8M5.5 4.5h6v6', tone: 'busy' },
   internal: { line: 'M2.5 8h11M5.5 5l-3 3 3 3M10.5 5l3 3-3 3', tone: 'off' },
   through: { line: 'M2.5 8h11M10.5 5l3 3-3 3M2.5 4.5v7', tone: 'off' },
+};
+
+export const ANSWER_GLYPH: Record<'yes' | 'no', Glyph> = {
+  yes: { fill: circle(4.5), tone: 'ok' },
+  no: { line: circle(4.2), tone: 'off' },
 };
 
 export const FRESHNESS_GLYPH: Record<Freshness['is'], Glyph> = {
