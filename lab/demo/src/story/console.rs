@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use tandem_lab::Api;
 
 use crate::console::Console;
@@ -51,8 +51,8 @@ fn until(api: &Api, what: &str, is_so: impl Fn(&serde_json::Value) -> bool) -> R
     let events = api.events(state["seq"].as_u64().context("a sequence")?)?;
     while !is_so(&state) {
         let left = end.saturating_duration_since(Instant::now());
-        ensure!(!left.is_zero(), "in vain: {what}");
-        events.wait(what, left, |name, _| name == "changes")?;
+        let changed = events.wait(what, left, |name, _| name == "changes");
+        changed.with_context(|| format!("the hub shows {state}"))?;
         state = api.get("/api/state")?;
     }
     Ok(())
