@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use clap::Args;
 use tandem_cache::{Server, Settings};
 use univar::DEFAULT_PORT;
+use univar::epoch::MARKER_KEY;
 
 use crate::exit::Exit;
 use crate::out::complain;
@@ -44,6 +45,9 @@ pub(crate) struct Cache {
     #[arg(long, short = 'M')]
     no_evict: bool,
     /// Keeps the content in this file from a clean stop to the next start. Default: it is gone.
+    ///
+    /// What is not in it may be missing for now, until a server with app_universal or "tandem univar list --wait" has
+    /// healed the cache. A file is one cache's: FILE.lock beside it says so.
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
 }
@@ -61,6 +65,8 @@ impl Cache {
             threads: self.threads,
             evict: !self.no_evict,
             snapshot: self.snapshot,
+            // What it held may be old by now: its misses do not count before it is healed.
+            not_kept: vec![MARKER_KEY.to_vec()],
         };
         let server = Server::start(settings)?;
         for address in server.addresses() {
