@@ -107,13 +107,24 @@ impl Session {
         if self.settings.sections.iter().all(|section| section.copies == 1) {
             return;
         }
+        let full = |server: &ServerStatus| server.owed && server.out_of_memory;
+        // It answers: with this probe its healing begins, and no more is owed.
+        let full: Vec<ServerStatus> = self.store.servers().into_iter().filter(full).collect();
         self.maintain();
         let servers = self.store.servers();
+        for ServerStatus { name, .. } in &full {
+            complain!(
+                "cache server {name} is out of memory and has refused a copy of what was written; the other one has \
+                 it. Give it more memory (-m), or delete something; then run this with --wait, or let a server with \
+                 app_universal run, before the other one may fail"
+            );
+        }
         if servers.iter().all(|server| server.owed) {
             // No copy has it then, and that is said of each name.
             return;
         }
-        for server in servers.into_iter().filter(|server| server.owed) {
+        let is_told = |server: &ServerStatus| full.iter().any(|one| one.name == server.name);
+        for server in servers.iter().filter(|server| server.owed && !is_told(server)) {
             complain!(
                 "cache server {} has missed what was written; the other copy has it. When it answers again, run \
                  this with --wait, or let a server with app_universal run, before the other one may fail",

@@ -158,7 +158,14 @@ impl Store {
                 one.name
             )
         });
-        let told: Vec<_> = forged.chain(servers.iter().filter_map(ServerStatus::doubt)).collect();
+        let damaged = places.iter().filter(|&&at| self.servers[at].has_damaged(name)).map(|&at| {
+            format!(
+                "what cache server {} has of {name} is damaged: set {name} anew, or delete it",
+                self.servers[at].name()
+            )
+        });
+        let doubt = |one: &ServerStatus| one.doubt().or_else(|| one.lack_of_memory());
+        let told: Vec<_> = forged.chain(damaged).chain(servers.iter().filter_map(doubt)).collect();
         if !told.is_empty() {
             return told;
         }
