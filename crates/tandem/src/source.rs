@@ -67,6 +67,9 @@ pub(crate) struct Source {
 
     /// Waits until every cache server answers and is healed, so that a miss counts; for this many seconds at most,
     /// 10 if none are given. Heals them itself where nobody else does.
+    ///
+    /// Where there are two copies, those of all names are compared then, and the older ones written anew; what could
+    /// not be compared in that time is said on standard error.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "10", global = true, help_heading = HEADING)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=WAIT_MAX_S))]
