@@ -267,7 +267,7 @@ fn counting_goes_on_when_a_server_dies_and_knows_its_limits() {
     assert_eq!(b.set("n", b"many"), Outcome::Done);
     assert_eq!(count(&b, "n", 1), Outcome::Invalid(univar::Invalid::NotANumber));
     assert_eq!(b.set("n", i64::MAX.to_string().as_bytes()), Outcome::Done);
-    assert_eq!(count(&b, "n", 1), Outcome::Invalid(univar::Invalid::NotANumber));
+    assert_eq!(count(&b, "n", 1), Outcome::Invalid(univar::Invalid::Overflow));
 }
 
 #[test]
