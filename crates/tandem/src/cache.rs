@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use tandem_cache::{Server, Settings};
+use tandem_cache::{Server, Settings, StartError};
 use univar::DEFAULT_PORT;
 use univar::epoch::MARKER_KEY;
 
@@ -68,7 +68,7 @@ impl Cache {
             // What it held may be old by now: its misses do not count before it is healed.
             not_kept: vec![MARKER_KEY.to_vec()],
         };
-        let server = Server::start(settings)?;
+        let server = Server::start(settings).map_err(with_option)?;
         for address in server.addresses() {
             complain!("the cache listens on {address}");
         }
@@ -78,6 +78,18 @@ impl Cache {
         server.stop().context("the cache has stopped")?;
         Ok(Exit::Done)
     }
+}
+
+/// Says which option is meant.
+fn with_option(error: StartError) -> anyhow::Error {
+    let option = match &error {
+        StartError::MemoryTooSmall { .. } => "--memory (-m)",
+        StartError::ItemMax { .. } => "--item-max (-I)",
+        StartError::Threads { .. } => "--threads (-t)",
+        StartError::NoConnections | StartError::OpenFiles { .. } => "--connections (-c)",
+        _ => return error.into(),
+    };
+    anyhow::Error::new(error).context(option)
 }
 
 /// A thread that has died would leave its connections without answers: a cache that hangs. One that is gone is

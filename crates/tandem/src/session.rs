@@ -42,7 +42,7 @@ const PROBES_MAX: u8 = 8;
 const COMPARISONS_MAX: u8 = 4;
 
 /// How many names are told of many that one thing is wrong with.
-const NAMES_TOLD_MAX: usize = 20;
+pub(crate) const NAMES_TOLD_MAX: usize = 20;
 
 const CANNOT_LIST: &str = "it refuses to list its names, or takes too long";
 

@@ -93,6 +93,19 @@ fn what_a_snapshot_missed_is_compared_before_its_misses_count() {
 }
 
 #[test]
+fn a_snapshot_that_cannot_be_written_leaves_no_half_of_it() {
+    let folder = Folder::new();
+    let file = folder.path("snapshot").display().to_string();
+    let run = common::tandem_on_a_full_disk(&format!("cache --threads 1 --snapshot {file}"));
+    let mut cache = Cache::begin(run, "127.0.0.1:0");
+    cache.univar("set LARGE -").stdin(&[b'x'; 100_000]).run().exits(0);
+    cache.running.signal("-TERM");
+    assert_eq!(cache.running.end(), Some(2));
+    assert!(cache.running.kill().contains("cannot write the snapshot"));
+    assert!(!folder.path("snapshot.new").exists());
+}
+
+#[test]
 fn a_snapshot_that_cannot_be_had_is_refused_at_once() {
     let folder = Folder::new();
     let file = folder.path("snapshot").display().to_string();
@@ -119,8 +132,9 @@ fn what_cannot_work_is_refused_with_a_reason() {
         .stderr_has("in use");
     tandem("cache --listen nowhere").run().exits(2).stderr_has("not an address");
     tandem("cache --memory much").run().exits(2).stderr_has("not a number");
-    tandem("cache -l 127.0.0.1:0 --threads 0").run().exits(2).stderr_has("threads");
-    tandem("cache -l 127.0.0.1:0 -m 1k").run().exits(2).stderr_has("memory");
+    tandem("cache -l 127.0.0.1:0 --threads 0").run().exits(2).stderr_has("--threads (-t)");
+    tandem("cache -l 127.0.0.1:0 -m 1k").run().exits(2).stderr_has("--memory (-m)");
+    tandem("cache -l 127.0.0.1:0 -I 1g").run().exits(2).stderr_has("--item-max (-I)");
     tandem("cache -l 127.0.0.1:0 --snapshot /nonexistent/x/y")
         .run()
         .exits(2)

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use common::{Folder, Memcached, Tandem, tandem};
 
 const SECRET: &str = "twelve bytes and more";
@@ -139,6 +141,18 @@ fn a_secret_comes_from_a_file_and_is_needed_and_never_shown() {
     let conf = folder.file("universal.conf", text);
     let run = tandem("univar get A --config").arg(&conf).run().exits(2).stderr_has("bogus");
     assert!(!run.stderr().contains(SECRET), "{}", run.stderr());
+    let text = format!("[general]\nservers = {}\n#include secret.conf\n", list.join(" "));
+    let conf = folder.file("universal.conf", text);
+    let part = folder.file("secret.conf", format!("secret = {SECRET}\n"));
+    let run = tandem("univar get A --config").arg(&conf).run().exits(0).stdout("1\n");
+    let run = run.stderr_has(&format!("{part}: the secret in it can be read by others: chmod o="));
+    assert!(!run.stderr().contains(SECRET), "{}", run.stderr());
+    std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o640)).unwrap();
+    tandem("univar get A --config").arg(&conf).run().exits(0).silently();
+    for owner in ["", "a\nb"] {
+        let run = with("get A --owner").arg(owner).run().exits(2);
+        run.stderr_has("--owner");
+    }
 }
 
 #[test]

@@ -217,6 +217,16 @@ pub fn tandem(arguments: &str) -> Tandem {
     Tandem { command, stdin: Vec::new() }
 }
 
+/// The same, as if the disk were full when a file has some kilobytes.
+pub fn tandem_on_a_full_disk(arguments: &str) -> Tandem {
+    let mut command = Command::new("sh");
+    // Whoever ignores the signal is told by write(2).
+    let limited = "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"";
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_tandem")]);
+    command.args(arguments.split_whitespace());
+    Tandem { command, stdin: Vec::new() }
+}
+
 /// `tandem univar` with these servers.
 pub fn univar(servers: &[&Memcached], arguments: &str) -> Tandem {
     let list: Vec<String> = servers.iter().map(|server| server.address()).collect();
