@@ -136,14 +136,17 @@ impl Hold {
         }
         let mut options = OpenOptions::new();
         let lock = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let lock = match lock.open(beside(&path, ".lock")) {
+        let lock_path = beside(&path, ".lock");
+        let lock = match lock.open(&lock_path) {
             Ok(lock) => lock,
-            Err(source) => return Err(SnapshotError::Write { path, source }),
+            Err(source) => return Err(SnapshotError::Write { path: lock_path, source }),
         };
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(SnapshotError::Held { path }),
-            Err(TryLockError::Error(source)) => Err(SnapshotError::Write { path, source }),
+            Err(TryLockError::Error(source)) => {
+                Err(SnapshotError::Write { path: lock_path, source })
+            }
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::history::{Fault, MILLISECOND, Nanos, Op, Outcome, SECOND, Scenario, S
 const VARIABLES_AFTER: Nanos = SECOND;
 /// The same for registrations' records.
 const REGISTRATIONS_AFTER: Nanos = 5 * SECOND;
-/// If the machine was too busy for more than one part in so many of a scenario, nothing can be said of it.
-const BUSY_ONE_IN: u64 = 2;
+/// If the machine was too busy for more than so much of a scenario, nothing can be said of it.
+const BUSY_MAX_PERCENT: u64 = 90;
 /// Of the operations that should have been answered, one in so many may be not.
 const FORGIVEN_ONE_IN: usize = 500;
 
@@ -26,7 +26,7 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
     for (line, scenario) in &context.history.scenarios {
         check_scenario(context, scenario, found);
         let busy = busy(context, scenario);
-        if busy > (scenario.e - scenario.b) / BUSY_ONE_IN {
+        if busy > (scenario.e - scenario.b) / 100 * BUSY_MAX_PERCENT {
             let text = format!(
                 "{}: the machine was too busy for {} of {} ms to judge",
                 scenario.name,

@@ -371,7 +371,7 @@ fn a_machine_that_was_busy_all_the_time_decides_nothing() {
         let story = Story::new().fault(Fault::Killed, [1000, 9000]);
         story.op(Kind::Get, "r", "", [4000, 4050], Outcome::Unreachable, "")
     };
-    story().record(stall([0, 600_000])).breaks(Rule::Undecided, &[2]);
+    story().record(stall([0, 950_000])).breaks(Rule::Undecided, &[2]);
     story().record(stall([3000, 4000])).record(stall([3500, 4500])).holds();
 }
 
