@@ -98,7 +98,8 @@ fn waiting_compares_the_copies_where_a_server_came_back_with_what_it_had() {
         two(&servers, "set K new").run().exits(0).stderr_has("with --wait");
         two(&servers, "del GONE").run().exits(0).stderr_has("with --wait");
         servers[late].go_on();
-        two(&servers, "list --wait").run().exits(0).stdout("K\n").silently();
+        // What is asked for is read from both copies anyway, and mended.
+        two(&servers, "get --wait NONE").run().exits(1);
         for server in &servers {
             let marker = server.line_after("mg tandem:epoch v\r\n");
             assert_eq!(marker, "R 00000000000000aa", "comparing needs no new epoch");

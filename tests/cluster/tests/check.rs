@@ -10,8 +10,8 @@ fn cluster(arguments: &[&str]) -> Command {
 
 /// Its exit code, and what it says on standard error.
 fn said(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = cluster(arguments).output().unwrap();
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    let output = cluster(arguments).output().expect("the binary");
+    (output.status.code(), String::from_utf8(output.stderr).expect("text"))
 }
 
 #[test]
