@@ -14,7 +14,7 @@ use mio::net::TcpListener;
 use crate::clock::Clock;
 use crate::net::{Listener, Mailbox, Stop, Worker, listen};
 use crate::settings::{Settings, StartError};
-use crate::snapshot::{self, SnapshotError};
+use crate::snapshot::{self, Hold, SnapshotError};
 use crate::stats::{Chore, Shared};
 use crate::system;
 
@@ -50,6 +50,8 @@ pub struct Server {
     workers: Vec<Mailbox>,
     listener: Option<Stop>,
     threads: Vec<JoinHandle<()>>,
+    /// The snapshot is ours for as long.
+    hold: Option<Hold>,
 }
 
 /// Why a cache did not stop cleanly. It has stopped all the same.
@@ -81,7 +83,7 @@ impl Server {
         }
         let (sockets, addresses) = open(&settings.listen)?;
         let (chores, to_do) = channel();
-        let snapshot = settings.snapshot.clone();
+        let hold = settings.snapshot.as_deref().map(Hold::new).transpose()?;
         let threads = settings.threads;
         let shared = Arc::new(Shared::new(settings, Clock::start(), chores));
         let mut server = Self {
@@ -90,9 +92,11 @@ impl Server {
             workers: Vec::new(),
             listener: None,
             threads: Vec::new(),
+            hold,
         };
-        if let Some(path) = snapshot {
-            snapshot::load(&path, &shared.cache, shared.clock.now())?;
+        if let Some(hold) = &server.hold {
+            let not_kept = &shared.settings.not_kept;
+            snapshot::load(hold, &shared.cache, not_kept, shared.clock.now())?;
         }
         for number in 0..threads {
             let worker = Worker::new(Arc::clone(&shared), number)
@@ -122,8 +126,8 @@ impl Server {
     /// [`StopError`] if that fails.
     pub fn stop(mut self) -> Result<(), StopError> {
         self.end();
-        if let Some(path) = &self.shared.settings.snapshot {
-            snapshot::save(path, &self.shared.cache, self.shared.clock.now())?;
+        if let Some(hold) = &self.hold {
+            snapshot::save(hold, &self.shared.cache, self.shared.clock.now())?;
         }
         Ok(())
     }

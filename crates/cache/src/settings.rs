@@ -26,6 +26,9 @@ pub struct Settings {
     pub evict: bool,
     /// Where the content is kept from a clean stop to the next start; nothing is kept without.
     pub snapshot: Option<PathBuf>,
+    /// Keys of items that are not taken over from a snapshot: those whose word for the content is
+    /// not good for what it was some time ago.
+    pub not_kept: Vec<Vec<u8>>,
 }
 
 impl Default for Settings {
@@ -38,6 +41,7 @@ impl Default for Settings {
             threads: 4,
             evict: true,
             snapshot: None,
+            not_kept: Vec::new(),
         }
     }
 }

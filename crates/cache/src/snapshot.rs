@@ -3,7 +3,8 @@
 //! A file is written under another name, made durable and then moved into place, so there is a
 //! whole one or none. It is checked to its last byte before any of it is used. What was loaded is
 //! moved aside (`.loaded`) before the first command is answered: a crash later on must not bring
-//! content back that was changed or deleted since.
+//! content back that was changed or deleted since. Two caches with one file would each take what
+//! is the other's, so whoever has it holds a lock beside it ([`Hold`]).
 //!
 //! All numbers are little endian. The file is [`MAGIC`], the last CAS number (8 bytes), the number
 //! of items (8), the items, and the FNV-1a checksum (8) of all before it. An item is the length of
@@ -11,7 +12,7 @@
 //! 1970, 0 for none (8), CAS (8), the length of its value (4), key and value.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,21 @@ pub enum SnapshotError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Another cache that runs has it.
+    #[error(
+        "another cache has the snapshot {}: give each a file of its own, or stop the other one",
+        path.display()
+    )]
+    Held {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What is there is a pipe, a device, a folder or a link.
+    #[error("{} is no regular file: name another one for the snapshot", path.display())]
+    NotAFile {
+        /// What.
+        path: PathBuf,
     },
     /// The file is something else.
     #[error(
@@ -97,8 +113,53 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Fills an empty cache from the file, if there is one, and moves it aside.
-pub(crate) fn load(path: &Path, cache: &Cache, now: Now) -> Result<(), SnapshotError> {
+/// A snapshot that is this cache's, and no other's, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    path: PathBuf,
+    /// The lock goes with it, and with the process. The file stays: who removed it could remove
+    /// the next one's.
+    _lock: File,
+}
+
+impl Hold {
+    /// Takes the snapshot, which need not be there yet.
+    pub(crate) fn new(path: &Path) -> Result<Self, SnapshotError> {
+        let path = path.to_owned();
+        // Opening a pipe would wait for who writes to it, and a link would be replaced.
+        match fs::symlink_metadata(&path) {
+            Ok(found) if !found.is_file() => return Err(SnapshotError::NotAFile { path }),
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                return Err(SnapshotError::Read { path, source });
+            }
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        let lock = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let lock_path = beside(&path, ".lock");
+        let lock = match lock.open(&lock_path) {
+            Ok(lock) => lock,
+            Err(source) => return Err(SnapshotError::Write { path: lock_path, source }),
+        };
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(SnapshotError::Held { path }),
+            Err(TryLockError::Error(source)) => {
+                Err(SnapshotError::Write { path: lock_path, source })
+            }
+        }
+    }
+}
+
+/// Fills an empty cache from the file, if there is one, and moves it aside. Items whose keys are in
+/// `not_kept` are left out.
+pub(crate) fn load(
+    hold: &Hold,
+    cache: &Cache,
+    not_kept: &[Vec<u8>],
+    now: Now,
+) -> Result<(), SnapshotError> {
+    let path = &*hold.path;
     try_writing(path)?;
     let error = |fault| {
         let path = path.to_owned();
@@ -115,7 +176,11 @@ pub(crate) fn load(path: &Path, cache: &Cache, now: Now) -> Result<(), SnapshotE
         Err(source) => return Err(error(Fault::Io(source))),
     };
     walk(&file, now, |_| Ok(())).map_err(error)?;
-    let last_cas = walk(&file, now, |item| keep(cache, item, now)).map_err(error)?;
+    let take_over = |item: &KeptItem<'_>| match not_kept.iter().any(|key| key == item.key) {
+        true => Ok(()),
+        false => keep(cache, item, now),
+    };
+    let last_cas = walk(&file, now, take_over).map_err(error)?;
     cache.raise_cas(last_cas);
     let move_aside = || {
         fs::rename(path, beside(path, ".loaded"))?;
@@ -209,9 +274,10 @@ fn walk(
 }
 
 /// Writes all items to the file; what was loaded before is removed then.
-pub(crate) fn save(path: &Path, cache: &Cache, now: Now) -> Result<(), SnapshotError> {
+pub(crate) fn save(hold: &Hold, cache: &Cache, now: Now) -> Result<(), SnapshotError> {
+    let path = &*hold.path;
+    let new = beside(path, ".new");
     let write = || {
-        let new = beside(path, ".new");
         let mut output =
             Summed { inner: BufWriter::with_capacity(1 << 20, create(&new)?), sum: Sum::new() };
         write_items(&mut output, cache, now)?;
@@ -225,7 +291,11 @@ pub(crate) fn save(path: &Path, cache: &Cache, now: Now) -> Result<(), SnapshotE
             _ => Ok(()),
         }
     };
-    write().map_err(|source| SnapshotError::Write { path: path.to_owned(), source })
+    write().map_err(|source| {
+        // Half a snapshot is of no use to anybody. If there is none, that is as well.
+        let _ = fs::remove_file(&new);
+        SnapshotError::Write { path: path.to_owned(), source }
+    })
 }
 
 fn write_items(output: &mut impl Write, cache: &Cache, now: Now) -> io::Result<()> {

@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::Pair;
+use common::{Memcached, Pair, ours};
+use tandem_cache::Settings;
 
 /// What ours and theirs answer to the same.
 fn answers(pair: &Pair, commands: &str) -> [String; 2] {
@@ -116,4 +117,22 @@ fn the_binary_protocol_is_not_spoken() {
     theirs.send(&no_op);
     assert_eq!(ours.line(), "");
     assert_eq!(theirs.read_to(&[0x81]), [0x81]);
+}
+
+#[test]
+fn what_is_refused_for_want_of_memory_leaves_what_was_there() {
+    let small = |settings: &mut Settings| {
+        (settings.evict, settings.memory_bytes) = (false, 2 << 20);
+    };
+    let pair = Pair { ours: ours(small), theirs: Memcached::start(&["-M", "-m", "2"]) };
+    let long = format!("300000\r\n{}\r\n", "v".repeat(300_000));
+    let refused = "SERVER_ERROR out of memory storing object\r\n";
+    let left = pair.clients().map(|mut client| {
+        assert_eq!(client.text("ms a 3\r\nold\r\n"), "HD\r\n");
+        let full = (0..50).any(|name| client.text(&format!("ms {name} {long}")) == refused);
+        assert!(full, "it takes what there is room for");
+        assert_eq!(client.text(&format!("ms a {long}")), refused);
+        client.text("mg a v\r\n")
+    });
+    assert_eq!(left, ["VA 3\r\nold\r\n", "EN\r\n"]);
 }

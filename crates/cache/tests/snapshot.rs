@@ -119,3 +119,41 @@ fn a_folder_that_cannot_be_written_to_is_told_at_the_start() {
     assert!(matches!(error, SnapshotError::Write { .. }));
     assert!(error.to_string().contains("missing/cache.snapshot"), "{error}");
 }
+
+#[test]
+fn two_caches_do_not_share_a_snapshot() {
+    let (path, good) = written("shared");
+    fs::write(&path, &good).unwrap();
+    let one = start(&path);
+    let error = refused(&path);
+    assert!(matches!(error, SnapshotError::Held { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("cache.snapshot") && text.contains("stop the other one"), "{text}");
+    one.stop().unwrap();
+    let two = start(&path);
+    assert_eq!(ask(&two, "mg a\r\n"), "HD\r\n");
+    drop(two);
+    assert_eq!(ask(&start(&path), "mg a\r\n"), "EN\r\n", "the lock goes with a crash too");
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let path = scratch("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    assert!(matches!(refused(&path), SnapshotError::NotAFile { .. }));
+    let link = path.with_file_name("link");
+    std::os::unix::fs::symlink("cache.snapshot", &link).unwrap();
+    assert!(matches!(refused(&link), SnapshotError::NotAFile { .. }));
+    assert!(matches!(refused(path.parent().unwrap()), SnapshotError::NotAFile { .. }));
+}
+
+#[test]
+fn items_whose_word_is_not_good_for_old_content_are_not_taken_over() {
+    let (path, _) = written("not-kept");
+    let server = ours(|settings| {
+        settings.snapshot = Some(path.clone());
+        settings.not_kept = vec![b"a".to_vec()];
+    });
+    assert_eq!(ask(&server, "mg a\r\nmg e\r\n"), "EN\r\nHD\r\n");
+}

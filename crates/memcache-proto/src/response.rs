@@ -64,8 +64,8 @@ pub enum Response<'a> {
     /// A number alone: what `incr` and `decr` answer. `ma` answers `HD` or `VA`, for which
     /// [`Response::number`] gives the number.
     Number(u64),
-    /// `ERROR`: the command is not known.
-    Error,
+    /// `ERROR`: the command is not known; or the server wants no more connections, and says so.
+    Error(&'a [u8]),
     /// `CLIENT_ERROR`: the command is wrong.
     ClientError(&'a [u8]),
     /// `SERVER_ERROR`: the server cannot.
@@ -105,7 +105,10 @@ impl<'a> Response<'a> {
                 said(out, text);
             }
             Self::Number(number) => push_number(out, number),
-            Self::Error => out.extend_from_slice(b"ERROR"),
+            Self::Error(text) => {
+                out.extend_from_slice(b"ERROR");
+                said(out, text);
+            }
             Self::ClientError(text) => {
                 out.extend_from_slice(b"CLIENT_ERROR");
                 said(out, text);
@@ -149,7 +152,7 @@ impl<'a> Response<'a> {
                 let (key, text) = take_word(rest).ok_or(Error::Incomplete)?;
                 Self::Debug { key: Key::new(key)?, text: text.trim_ascii_start() }
             }
-            b"ERROR" => Self::Error,
+            b"ERROR" => Self::Error(rest.trim_ascii_start()),
             b"CLIENT_ERROR" => Self::ClientError(rest.trim_ascii_start()),
             b"SERVER_ERROR" => Self::ServerError(rest.trim_ascii_start()),
             digits if rest.is_empty() => {

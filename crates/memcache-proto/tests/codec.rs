@@ -87,7 +87,7 @@ proptest! {
             6 => Response::NoOp,
             7 => Response::Debug { key: Key::new(&key).unwrap(), text: &words },
             8 => Response::Number(number),
-            9 => Response::Error,
+            9 => Response::Error(&words),
             10 => Response::ClientError(&words),
             _ => Response::ServerError(&words),
         });

@@ -76,9 +76,10 @@ fn what_memcached_understood_is_understood_and_written_alike() {
 
 #[test]
 fn replies_without_a_meta_command_are_understood() {
-    let plain: [(&[u8], Response<'_>); 4] = [
+    let plain: [(&[u8], Response<'_>); 5] = [
         (b"14\r\n", Response::Number(14)),
-        (b"ERROR\r\n", Response::Error),
+        (b"ERROR\r\n", Response::Error(b"")),
+        (b"ERROR Too many open connections\r\n", Response::Error(b"Too many open connections")),
         (
             b"SERVER_ERROR object too large for cache\r\n",
             Response::ServerError(b"object too large for cache"),
@@ -133,7 +134,7 @@ fn what_memcached_says_after_a_broken_set_is_two_answers() {
     let buf = b"CLIENT_ERROR bad data chunk\r\nERROR\r\n";
     let (first, len) = Response::decode(buf).unwrap().unwrap();
     assert_eq!(first, Response::ClientError(b"bad data chunk"));
-    assert_eq!(Response::decode(&buf[len..]), Ok(Some((Response::Error, 7))));
+    assert_eq!(Response::decode(&buf[len..]), Ok(Some((Response::Error(b""), 7))));
 }
 
 #[test]

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use tandem_cache::{Server, Settings};
+use tandem_cache::{Server, Settings, StartError};
 use univar::DEFAULT_PORT;
+use univar::epoch::MARKER_KEY;
 
 use crate::exit::Exit;
 use crate::out::complain;
@@ -44,6 +45,9 @@ pub(crate) struct Cache {
     #[arg(long, short = 'M')]
     no_evict: bool,
     /// Keeps the content in this file from a clean stop to the next start. Default: it is gone.
+    ///
+    /// What is not in it may be missing for now, until a server with app_universal or "tandem univar list --wait" has
+    /// healed the cache. A file is one cache's: FILE.lock beside it says so.
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
 }
@@ -61,8 +65,10 @@ impl Cache {
             threads: self.threads,
             evict: !self.no_evict,
             snapshot: self.snapshot,
+            // What it held may be old by now: its misses do not count before it is healed.
+            not_kept: vec![MARKER_KEY.to_vec()],
         };
-        let server = Server::start(settings)?;
+        let server = Server::start(settings).map_err(with_option)?;
         for address in server.addresses() {
             complain!("the cache listens on {address}");
         }
@@ -72,6 +78,18 @@ impl Cache {
         server.stop().context("the cache has stopped")?;
         Ok(Exit::Done)
     }
+}
+
+/// Says which option is meant.
+fn with_option(error: StartError) -> anyhow::Error {
+    let option = match &error {
+        StartError::MemoryTooSmall { .. } => "--memory (-m)",
+        StartError::ItemMax { .. } => "--item-max (-I)",
+        StartError::Threads { .. } => "--threads (-t)",
+        StartError::NoConnections | StartError::OpenFiles { .. } => "--connections (-c)",
+        _ => return error.into(),
+    };
+    anyhow::Error::new(error).context(option)
 }
 
 /// A thread that has died would leave its connections without answers: a cache that hangs. One that is gone is

@@ -20,7 +20,7 @@ pub(crate) struct Gone;
 
 /// Writing to standard output failed for a reason.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write to the standard output: {0}")]
+#[error("cannot write to the standard output")]
 pub(crate) struct WriteError(#[source] io::Error);
 
 type Result<T> = anyhow::Result<T>;

@@ -11,18 +11,19 @@ use univar::Name;
 use universal::settings::Section;
 
 use crate::exit::Exit;
-use crate::out::Out;
+use crate::out::{Out, complain};
 use crate::session::{Listing, Record, Session, complain_unread};
 use crate::source::Source;
 use crate::text;
-use crate::univar::incomplete;
+use crate::univar::{incomplete, part_of_name};
 
 /// The prefix of a universal.conf that does not say one.
 const DEFAULT_PREFIX: &str = "PEER_";
 
 /// Lists the phones that are registered, on all servers: peer, identity, section, seconds left, cache server.
 ///
-/// The names' prefixes are those of universal.conf. A list that may not be complete ends with exit code 3.
+/// The names' prefixes are those of universal.conf. A list that may not be complete ends with exit code 3; one without
+/// the --peer that was asked for, with 1 if the peer is certainly not registered.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::HELP)]
 pub(crate) struct Registrations {
@@ -33,6 +34,8 @@ pub(crate) struct Registrations {
     #[arg(long, value_name = "IDENTITY")]
     server: Option<String>,
     /// A prefix of names to look under, instead of those of universal.conf; may be given several times.
+    ///
+    /// Default without either, as with --servers: PEER_.
     #[arg(long, value_name = "PREFIX")]
     prefix: Vec<String>,
     /// Prints a line of JSON for each.
@@ -65,6 +68,15 @@ struct Place<'s> {
 
 impl Registrations {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        // What can be no name's part is no peer that is missing, but a mistake.
+        for (what, text) in self
+            .prefix
+            .iter()
+            .map(|text| ("prefix", text))
+            .chain(self.peer.iter().map(|text| ("peer", text)))
+        {
+            part_of_name(what, text.as_bytes())?;
+        }
         let session = Session::open(&self.source)?;
         let prefixes = self.prefixes(&session);
         let texts: Vec<&[u8]> = prefixes.iter().map(String::as_bytes).collect();
@@ -85,7 +97,14 @@ impl Registrations {
         rows.sort_by(|a, b| (&a.peer, &a.prefix).cmp(&(&b.peer, &b.prefix)));
         self.print(&rows)?;
         complain_unread(&session, &unread);
-        Ok(incomplete(&gaps, &unread))
+        let exit = incomplete(&gaps, &unread);
+        match &self.peer {
+            Some(peer) if rows.is_empty() && exit == Exit::Done => {
+                complain!("{} is not registered", text::escaped(peer.as_bytes()));
+                Ok(Exit::Missing)
+            }
+            _ => Ok(exit),
+        }
     }
 
     /// The prefixes to look under, the longest first.
@@ -96,6 +115,9 @@ impl Registrations {
             prefixes.extend(sections.flat_map(Section::owned_prefixes).map(str::to_owned));
         }
         if prefixes.is_empty() {
+            if self.source.verbose {
+                complain!("no prefix is given; the names are looked for under {DEFAULT_PREFIX}");
+            }
             prefixes.push(DEFAULT_PREFIX.to_owned());
         }
         prefixes.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));

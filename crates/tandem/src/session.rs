@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use univar::epoch::PROBE_INTERVAL;
-use univar::{Address, Config, DEADLINE_MAX, Name, Op, Outcome, ServerState, ServerStatus, Store};
+use univar::{
+    Address, Comparison, Config, DEADLINE_MAX, Name, Op, Outcome, ServerState, ServerStatus, Store,
+};
 use universal::settings::{Section, Settings};
 
 use crate::out::complain;
@@ -35,6 +37,14 @@ const RETRIES_MAX: u8 = 8;
 /// and a host may have several addresses.
 const PROBE_AGAIN_WITHIN: Duration = Duration::from_millis(300);
 const PROBES_MAX: u8 = 8;
+
+/// How often all copies are compared if that could not be completed.
+const COMPARISONS_MAX: u8 = 4;
+
+/// How many names are told of many that one thing is wrong with.
+pub(crate) const NAMES_TOLD_MAX: usize = 20;
+
+const CANNOT_LIST: &str = "it refuses to list its names, or takes too long";
 
 /// How often a [`Tender`] looks whether there is anything to heal.
 const HEAL_INTERVAL: Duration = Duration::from_millis(250);
@@ -107,13 +117,24 @@ impl Session {
         if self.settings.sections.iter().all(|section| section.copies == 1) {
             return;
         }
+        let full = |server: &ServerStatus| server.owed && server.out_of_memory;
+        // It answers: with this probe its healing begins, and no more is owed.
+        let full: Vec<ServerStatus> = self.store.servers().into_iter().filter(full).collect();
         self.maintain();
         let servers = self.store.servers();
+        for ServerStatus { name, .. } in &full {
+            complain!(
+                "cache server {name} is out of memory and has refused a copy of what was written; the other one has \
+                 it. Give it more memory (-m), or delete something; then run this with --wait, or let a server with \
+                 app_universal run, before the other one may fail"
+            );
+        }
         if servers.iter().all(|server| server.owed) {
             // No copy has it then, and that is said of each name.
             return;
         }
-        for server in servers.into_iter().filter(|server| server.owed) {
+        let is_told = |server: &ServerStatus| full.iter().any(|one| one.name == server.name);
+        for server in servers.iter().filter(|server| server.owed && !is_told(server)) {
             complain!(
                 "cache server {} has missed what was written; the other copy has it. When it answers again, run \
                  this with --wait, or let a server with app_universal run, before the other one may fail",
@@ -255,27 +276,57 @@ impl Session {
         self.settings.sections.iter().filter(concerned).collect()
     }
 
+    /// Waits until all cache servers are ready, and has the copies of all names compared: what a server missed may
+    /// be known to a run of this program alone, which is over.
     fn wait(&self, time: Duration) {
         let end = Instant::now() + time;
-        let ready = || self.store.servers().iter().all(|one| one.state == ServerState::Ready);
-        if ready() {
-            return;
-        }
         let _tender = Tender::start(self);
+        for left in (0..COMPARISONS_MAX).rev() {
+            if !self.wait_until_ready(end) {
+                complain!("not every cache server is healed after {} s:", time.as_secs());
+                let servers = self.store.servers();
+                servers.iter().filter_map(ServerStatus::doubt).for_each(|why| complain!("{why}"));
+                return;
+            }
+            if self.settings.sections.iter().all(|section| section.copies == 1) {
+                return;
+            }
+            let compared = self.store.compare_copies(end);
+            if compared.is_complete() {
+                return;
+            }
+            let time_left = end.saturating_duration_since(Instant::now());
+            if left == 0 || time_left.is_zero() {
+                self.complain_not_compared(&compared);
+                return;
+            }
+            std::thread::sleep(PROBE_INTERVAL.min(time_left));
+            self.maintain();
+        }
+    }
+
+    /// Says whether they are, or were not by then.
+    fn wait_until_ready(&self, end: Instant) -> bool {
+        let ready = || self.store.servers().iter().all(|one| one.state == ServerState::Ready);
         while !ready() && Instant::now() < end {
             let left = end.saturating_duration_since(Instant::now());
             std::thread::sleep(PROBE_INTERVAL.min(left));
             self.resolve();
             self.maintain();
         }
-        if !ready() {
-            complain!("not every cache server is healed after {} s:", time.as_secs());
-            self.store
-                .servers()
-                .iter()
-                .filter_map(ServerStatus::doubt)
-                .for_each(|why| complain!("{why}"));
+        ready()
+    }
+
+    fn complain_not_compared(&self, compared: &Comparison) {
+        for server in &compared.unlisted {
+            complain!("cache server {server} cannot be listed: {CANNOT_LIST}");
         }
+        complain_names(compared.pending.iter(), "not compared on both its cache servers");
+        self.explain(&compared.pending);
+        complain!(
+            "not all copies could be compared: a cache server may have something older still, which counts if the \
+             other one fails. Run this again, or give --wait=SECONDS more time"
+        );
     }
 }
 
@@ -359,10 +410,9 @@ fn common<'p>(prefixes: &[&'p [u8]]) -> &'p [u8] {
 /// Why what is listed of a server may not be all, if so.
 fn listing_gap(server: &ServerStatus, unlisted: bool) -> Option<String> {
     match server.state {
-        ServerState::Slow | ServerState::Ready if unlisted => Some(format!(
-            "cache server {} cannot be listed: it refuses to list its names, or takes too long",
-            server.name
-        )),
+        ServerState::Slow | ServerState::Ready if unlisted => {
+            Some(format!("cache server {} cannot be listed: {CANNOT_LIST}", server.name))
+        }
         _ => server.doubt(),
     }
 }
@@ -372,10 +422,19 @@ pub(crate) fn complain_unread(session: &Session, unread: &Unread) {
     for (name, why) in &unread.invalid {
         complain!("{}: {why}", escaped(name.as_bytes()));
     }
-    for name in &unread.unreachable {
-        complain!("{}: unreachable", escaped(name.as_bytes()));
-    }
+    complain_names(unread.unreachable.iter(), "unreachable");
     session.explain(&unread.unreachable);
+}
+
+/// Says `what` of each of the names, but of no more than are of use.
+pub(crate) fn complain_names<'n>(names: impl ExactSizeIterator<Item = &'n Name>, what: &str) {
+    let more = names.len().saturating_sub(NAMES_TOLD_MAX);
+    for name in names.take(NAMES_TOLD_MAX) {
+        complain!("{}: {what}", escaped(name.as_bytes()));
+    }
+    if more > 0 {
+        complain!("and {more} more: {what}");
+    }
 }
 
 fn is(server: &ServerStatus, name: &str) -> bool {

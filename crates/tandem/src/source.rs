@@ -3,6 +3,7 @@
 //! A list of servers goes through the same checks as a file, as if it were its `[general]` section; so defaults and
 //! messages are the same.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -62,11 +63,14 @@ pub(crate) struct Source {
     deadline: Option<u64>,
 
     /// Who writes, in records with two copies or a secret. Default: the host's name and this process's number.
-    #[arg(long, value_name = "NAME", global = true, help_heading = HEADING)]
+    #[arg(long, value_name = "NAME", global = true, help_heading = HEADING, value_parser = owner)]
     owner: Option<String>,
 
     /// Waits until every cache server answers and is healed, so that a miss counts; for this many seconds at most,
     /// 10 if none are given. Heals them itself where nobody else does.
+    ///
+    /// Where there are two copies, those of all names are compared then, and the older ones written anew; what could
+    /// not be compared in that time is said on standard error.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "10", global = true, help_heading = HEADING)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=WAIT_MAX_S))]
@@ -154,6 +158,14 @@ impl Source {
 
 /// What a universal.conf says, checked.
 pub(crate) fn read(file: &Path) -> anyhow::Result<Settings> {
+    let shown = file.display();
+    match std::fs::metadata(file) {
+        Ok(meta) if meta.is_dir() => {
+            bail!("{shown} is a folder; --config wants the file, as {shown}/universal.conf")
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot use {shown}")),
+        Ok(_) => {}
+    }
     let name = file.file_name().context("a universal.conf needs a file's name")?;
     // Asterisk looks for included files in its configuration folder, which is where this file is.
     let folder = match file.parent() {
@@ -161,11 +173,34 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Settings> {
         _ => Path::new("."),
     };
     let parsed = conf::read(&name.to_string_lossy(), &mut conf::Folder::new(folder))
-        .with_context(|| format!("cannot use {}", file.display()))?;
+        .with_context(|| format!("cannot use {shown}"))?;
     for warning in &parsed.warnings {
         complain!("{warning}");
     }
+    let lines = parsed.sections.iter().flat_map(|section| &section.lines);
+    let secrets = lines.filter(|line| line.name.eq_ignore_ascii_case("secret"));
+    let files: BTreeSet<&str> = secrets.map(|line| &*line.file).collect();
+    for file in files {
+        // Its group is Asterisk's, as a rule.
+        warn_if_read_by_others(Path::new(file), "the secret in it", 0o007, "chmod o=");
+    }
     checked(&file.to_string_lossy(), &parsed.sections)
+}
+
+/// Says so if those whom `mode` names may read, write or run the file.
+fn warn_if_read_by_others(file: &Path, what: &str, mode: u32, cure: &str) {
+    let shown = file.display();
+    if std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & mode != 0) {
+        complain!("{shown}: {what} can be read by others: {cure} {shown}");
+    }
+}
+
+fn owner(text: &str) -> Result<String, &'static str> {
+    match () {
+        () if text.is_empty() => Err("it must not be empty"),
+        () if text.chars().any(char::is_control) => Err("it has a control character in it"),
+        () => Ok(text.to_owned()),
+    }
 }
 
 /// The secret in a file. It goes into the checks, whose messages do not say it, and nowhere else.
@@ -174,10 +209,7 @@ fn secret(file: &Path) -> anyhow::Result<String> {
     let text = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
     let text = String::from_utf8(text).ok().filter(|text| text.len() <= SECRET_MAX_BYTES);
     let text = text.with_context(|| format!("{shown} is no text, or too long for a secret"))?;
-    let others = std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0);
-    if others {
-        complain!("{shown} can be read by others: chmod 600 {shown}");
-    }
+    warn_if_read_by_others(file, "it", 0o077, "chmod 600");
     Ok(text.trim().to_owned())
 }
 

@@ -169,9 +169,35 @@ fn an_incomplete_export_says_so_and_does_not_replace_a_good_file() {
     let part = fs::read_to_string(folder.path("backup.incomplete")).unwrap();
     assert!(part.ends_with("\"complete\":false}\n"), "{part}");
     let other = Memcached::ready();
-    let run = univar(&[&other], "import").arg(folder.path("backup.incomplete")).run().exits(0);
-    run.stderr_has("the export was not complete");
+    for dry in ["", "--dry-run"] {
+        let part = folder.path("backup.incomplete");
+        let run = univar(&[&other], "import").args(dry).arg(part).run().exits(4);
+        run.stderr_has("the export was not complete");
+    }
     univar(&[&dead], "export").run().exits(3);
     univar(&[&live], "export -o /nonexistent/x").run().exits(2).stderr_has("cannot write");
     univar(&[&live], "export -o /dev/null").run().exits(0);
+    univar(&[&live], "export -o -").run().exits(0).stdout_has("\"complete\":true");
+}
+
+#[test]
+fn an_export_that_cannot_be_written_leaves_nothing_behind_and_says_why_once() {
+    let server = Memcached::ready();
+    univar(&[&server], "set LARGE -").stdin(&[b'x'; 100_000]).run().exits(0);
+    let folder = Folder::new();
+    let file = folder.file("backup", "an old one");
+    let servers = server.address();
+    let run =
+        common::tandem_on_a_full_disk(&format!("univar export --servers {servers} -o {file}"));
+    run.run().exits(2).stderr_has("cannot write").stderr_has("File too large");
+    assert!(!folder.path("backup.incomplete").exists());
+    assert_eq!(fs::read_to_string(&file).unwrap(), "an old one");
+    let full = "exec \"$0\" univar export --servers \"$1\" > /dev/full";
+    let run = std::process::Command::new("sh")
+        .args(["-c", full, env!("CARGO_BIN_EXE_tandem"), &servers])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(run.stderr).unwrap();
+    assert_eq!(run.status.code(), Some(2), "{said}");
+    assert_eq!(said.matches("No space left").count(), 1, "{said}");
 }

@@ -59,7 +59,66 @@ fn a_snapshot_keeps_the_content_over_a_clean_stop() {
     assert_eq!(cache.running.end(), Some(0));
     let again = Cache::begin(tandem(&format!("cache --snapshot {file}")), &cache.address);
     again.univar("get A").run().exits(0).stdout("1\n");
+    again.univar("get B").run().exits(3).stderr_has("not healed yet");
+    again.heal();
     again.univar("get B").run().exits(1);
+}
+
+#[test]
+fn what_a_snapshot_missed_is_compared_before_its_misses_count() {
+    let folder = Folder::new();
+    let file = folder.path("snapshot").display().to_string();
+    let (mut one, mut two) = (Cache::start(&format!("--snapshot {file}")), Cache::start(""));
+    let (first, second) = (one.address.clone(), two.address.clone());
+    let both = |arguments: &str| {
+        tandem("univar --servers").arg(format!("{first} {second}")).args(arguments)
+    };
+    both("list --wait").run().exits(0);
+    both("set K old").run().exits(0).silently();
+    both("set GONE old").run().exits(0).silently();
+    one.running.signal("-TERM");
+    assert_eq!(one.running.end(), Some(0));
+    both("set K new").run().exits(0);
+    both("set NEW 1").run().exits(0);
+    both("del GONE").run().exits(0);
+    let again = tandem(&format!("cache --snapshot {file}"));
+    let _one = Cache::begin(again, &first);
+    both("get NONE").run().exits(1);
+    both("get --wait NONE").run().exits(1);
+    two.running.signal("-KILL");
+    two.running.end();
+    both("get K").run().exits(0).stdout("new\n");
+    both("get NEW").run().exits(0).stdout("1\n");
+    both("get GONE").run().exits(1);
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_written_leaves_no_half_of_it() {
+    let folder = Folder::new();
+    let file = folder.path("snapshot").display().to_string();
+    let run = common::tandem_on_a_full_disk(&format!("cache --threads 1 --snapshot {file}"));
+    let mut cache = Cache::begin(run, "127.0.0.1:0");
+    cache.univar("set LARGE -").stdin(&[b'x'; 100_000]).run().exits(0);
+    cache.running.signal("-TERM");
+    assert_eq!(cache.running.end(), Some(2));
+    assert!(cache.running.kill().contains("cannot write the snapshot"));
+    assert!(!folder.path("snapshot.new").exists());
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_had_is_refused_at_once() {
+    let folder = Folder::new();
+    let file = folder.path("snapshot").display().to_string();
+    let _first = Cache::start(&format!("--snapshot {file}"));
+    tandem(&format!("cache -l 127.0.0.1:0 --snapshot {file}"))
+        .run()
+        .exits(2)
+        .stderr_has("another cache has the snapshot")
+        .stderr_has(&file);
+    let pipe = folder.path("pipe").display().to_string();
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let run = tandem(&format!("cache -l 127.0.0.1:0 --snapshot {pipe}")).run().exits(2);
+    run.stderr_has("no regular file");
 }
 
 #[test]
@@ -73,8 +132,9 @@ fn what_cannot_work_is_refused_with_a_reason() {
         .stderr_has("in use");
     tandem("cache --listen nowhere").run().exits(2).stderr_has("not an address");
     tandem("cache --memory much").run().exits(2).stderr_has("not a number");
-    tandem("cache -l 127.0.0.1:0 --threads 0").run().exits(2).stderr_has("threads");
-    tandem("cache -l 127.0.0.1:0 -m 1k").run().exits(2).stderr_has("memory");
+    tandem("cache -l 127.0.0.1:0 --threads 0").run().exits(2).stderr_has("--threads (-t)");
+    tandem("cache -l 127.0.0.1:0 -m 1k").run().exits(2).stderr_has("--memory (-m)");
+    tandem("cache -l 127.0.0.1:0 -I 1g").run().exits(2).stderr_has("--item-max (-I)");
     tandem("cache -l 127.0.0.1:0 --snapshot /nonexistent/x/y")
         .run()
         .exits(2)

@@ -80,3 +80,14 @@ fn options_may_stand_before_and_behind_the_subcommand() {
     tandem(&format!("univar get --servers {address} A")).run().exits(0).stdout("1\n");
     tandem(&format!("univar get A --servers {address} --deadline 100")).run().exits(0);
 }
+
+#[test]
+fn a_folder_in_the_place_of_the_file_and_no_file_at_all_are_told_with_their_whole_path() {
+    let folder = Folder::new();
+    let path = folder.path("").display().to_string();
+    let run = tandem("univar get A --config").arg(&path).run().exits(2);
+    run.stderr_has(&path).stderr_has("is a folder");
+    let missing = folder.path("missing.conf").display().to_string();
+    let run = tandem("univar get A --config").arg(&missing).run().exits(2);
+    run.stderr_has(&format!("cannot use {missing}: No such file"));
+}

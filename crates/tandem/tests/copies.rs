@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use common::{Folder, Memcached, Tandem, tandem};
 
 const SECRET: &str = "twelve bytes and more";
@@ -87,6 +89,41 @@ fn waiting_heals_a_server_that_lost_everything() {
 }
 
 #[test]
+fn waiting_compares_the_copies_where_a_server_came_back_with_what_it_had() {
+    for late in [0, 1] {
+        let mut servers = cluster(2);
+        two(&servers, "set K old").run().exits(0).silently();
+        two(&servers, "set GONE old").run().exits(0).silently();
+        servers[late].stop();
+        two(&servers, "set K new").run().exits(0).stderr_has("with --wait");
+        two(&servers, "del GONE").run().exits(0).stderr_has("with --wait");
+        servers[late].go_on();
+        // What is asked for is read from both copies anyway, and mended.
+        two(&servers, "get --wait NONE").run().exits(1);
+        for server in &servers {
+            let marker = server.line_after("mg tandem:epoch v\r\n");
+            assert_eq!(marker, "R 00000000000000aa", "comparing needs no new epoch");
+        }
+        servers[1 - late].kill();
+        two(&servers, "get K").run().exits(0).stdout("new\n");
+        two(&servers, "get GONE").run().exits(1);
+    }
+}
+
+#[test]
+fn what_waiting_could_not_compare_is_said() {
+    let servers = [Memcached::ready(), Memcached::with(&["-o", "no_lru_crawler"])];
+    servers[1].make_ready();
+    two(&servers, "set K 1").run().exits(0).silently();
+    two(&servers, "--wait get K")
+        .run()
+        .exits(0)
+        .stdout("1\n")
+        .stderr_has(&format!("cache server {} cannot be listed", servers[1].address()))
+        .stderr_has("not all copies could be compared");
+}
+
+#[test]
 fn a_secret_comes_from_a_file_and_is_needed_and_never_shown() {
     let (folder, servers) = (Folder::new(), cluster(2));
     let secret = folder.file("secret", format!("{SECRET}\n"));
@@ -105,6 +142,18 @@ fn a_secret_comes_from_a_file_and_is_needed_and_never_shown() {
     let conf = folder.file("universal.conf", text);
     let run = tandem("univar get A --config").arg(&conf).run().exits(2).stderr_has("bogus");
     assert!(!run.stderr().contains(SECRET), "{}", run.stderr());
+    let text = format!("[general]\nservers = {}\n#include secret.conf\n", list.join(" "));
+    let conf = folder.file("universal.conf", text);
+    let part = folder.file("secret.conf", format!("secret = {SECRET}\n"));
+    let run = tandem("univar get A --config").arg(&conf).run().exits(0).stdout("1\n");
+    let run = run.stderr_has(&format!("{part}: the secret in it can be read by others: chmod o="));
+    assert!(!run.stderr().contains(SECRET), "{}", run.stderr());
+    std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o640)).unwrap();
+    tandem("univar get A --config").arg(&conf).run().exits(0).silently();
+    for owner in ["", "a\nb"] {
+        let run = with("get A --owner").arg(owner).run().exits(2);
+        run.stderr_has("--owner");
+    }
 }
 
 #[test]

@@ -108,3 +108,72 @@ fn what_is_no_memcached_is_unreachable() {
     let run = tandem(&format!("univar get A --servers {address}")).run();
     run.exits(3).stderr_has(&address);
 }
+
+/// A value for which a cache server has no room that was filled with others of its length.
+const LARGE: usize = 300_000;
+
+fn full() -> Memcached {
+    let server = Memcached::with(&["-m", "2"]);
+    server.make_ready();
+    server.fill(LARGE);
+    server
+}
+
+#[test]
+fn a_server_without_memory_says_what_became_of_the_old_value_and_what_helps() {
+    let server = full();
+    univar(&[&server], "set A old").run().exits(0);
+    univar(&[&server], "set A -")
+        .stdin(&[b'x'; LARGE])
+        .run()
+        .exits(3)
+        .stderr_has(&format!("cache server {} is out of memory", server.address()))
+        .stderr_has("memcached deletes it")
+        .stderr_has("(-m)");
+    univar(&[&server], "get A").run().exits(1);
+}
+
+#[test]
+fn a_copy_that_is_refused_for_want_of_memory_is_said_and_named_when_healing_fails() {
+    let (full, other) = (full(), Memcached::ready());
+    let list = format!("{} {}", full.address(), other.address());
+    let two = |arguments: &str| {
+        tandem("univar --copies 2 --servers").arg(&list).args(arguments).stdin(&[b'x'; LARGE])
+    };
+    let why = format!("cache server {} is out of memory", full.address());
+    let run = two("set A -").run().exits(0).stderr_has(&why);
+    run.stderr_has("the other one has it").stderr_has("(-m)");
+    two("list A --wait=5").run().stdout("A\n").stderr_has(&why).stderr_has("(-m)");
+}
+
+#[test]
+fn a_server_with_too_many_connections_is_named_so() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let _ = std::io::Write::write_all(&mut &stream, b"ERROR Too many open connections\r\n");
+            // Until the other side closes it.
+            let _ = std::io::copy(&mut &stream, &mut std::io::sink());
+        }
+    });
+    let run = tandem(&format!("univar get A --servers {address}")).run().exits(3);
+    run.stderr_has("too many connections").stderr_has("(-c)");
+}
+
+#[test]
+fn a_damaged_record_is_named_and_a_set_mends_it() {
+    let servers = [Memcached::ready(), Memcached::ready()];
+    let list = format!("{} {}", servers[0].address(), servers[1].address());
+    let two = |arguments: &str| tandem("univar --servers").arg(&list).args(arguments);
+    for server in &servers {
+        assert_eq!(server.ask("ms A 8\r\n\0TD1ABCD\r\n"), "HD");
+    }
+    let run = two("get A").run().exits(3);
+    for server in &servers {
+        let why = format!("what cache server {} has of A is damaged", server.address());
+        assert!(run.stderr().contains(&why), "{}", run.stderr());
+    }
+    two("set A 1").run().exits(0).silently();
+    two("get A").run().exits(0).stdout("1\n").silently();
+}

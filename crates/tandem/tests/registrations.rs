@@ -44,9 +44,12 @@ fn every_peer_is_listed_with_its_server_section_time_and_cache() {
     assert_eq!(first["prefix"], "PEERA_");
     assert!((50..=60).contains(&first["seconds_left"].as_u64().unwrap()));
 
+    for filter in ["--peer 20", "--peer 200 --server 192.0.2.1"] {
+        let run = tandem(&format!("registrations --json --config {conf} {filter}")).run().exits(1);
+        run.stdout("").stderr_has("is not registered");
+    }
     for (filter, count) in [
         ("--peer 200", 2),
-        ("--peer 20", 0),
         ("--server 192.0.2.12", 2),
         ("--server @192.0.2.11/", 1),
         ("--server 192.0.2.1", 0),
@@ -65,7 +68,20 @@ fn without_a_file_the_original_pages_prefix_is_looked_under() {
     univar(&[&server], "set PEER_7 @a/").run().exits(0);
     let run =
         tandem(&format!("registrations --json --servers {}", server.address())).run().exits(0);
-    run.stdout_has("\"peer\":\"7\"").stdout_has("\"seconds_left\":null");
+    run.stdout_has("\"peer\":\"7\"").stdout_has("\"seconds_left\":null").silently();
+    let run = tandem(&format!("registrations -v --servers {}", server.address())).run().exits(0);
+    run.stderr_has("under PEER_");
+}
+
+#[test]
+fn what_can_be_no_name_is_refused_before_any_server_is_asked() {
+    let nobody = format!("127.0.0.1:{}", free_port());
+    for (option, text) in [("--prefix", "x y"), ("--peer", "a b"), ("--peer", "a\nb")] {
+        let run = tandem(&format!("registrations --servers {nobody} {option}")).arg(text);
+        run.run().exits(2).stderr_has(option.trim_start_matches('-'));
+    }
+    let run = tandem(&format!("registrations --peer 999 --servers {nobody}")).run().exits(3);
+    run.stderr_has(&nobody);
 }
 
 #[test]

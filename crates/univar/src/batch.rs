@@ -223,7 +223,7 @@ impl Talk for Batch<'_> {
                 return Ok((used, Heard::Answered));
             }
             let verb = self.commands[self.answers.len()].verb;
-            let reply = read_reply(verb, &response).ok_or(TalkError::Unexpected)?;
+            let reply = read_reply(verb, &response).ok_or_else(|| TalkError::of(&response))?;
             if let Response::ServerError(text) = response {
                 self.complaint.get_or_insert_with(|| text.into());
             }
@@ -255,7 +255,7 @@ pub(crate) fn read_marker(response: &Response<'_>) -> Result<(Marker, Option<u64
         Response::Miss { flags } if matches!(flags.token(b'k'), None | Some(MARKER_KEY)) => {
             Ok((Marker::Absent, None))
         }
-        _ => Err(TalkError::Unexpected),
+        other => Err(TalkError::of(other)),
     }
 }
 

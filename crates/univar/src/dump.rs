@@ -11,7 +11,7 @@ use crate::Name;
 use crate::talk::{Heard, Talk, TalkError};
 
 /// A dump of the names that begin with a prefix.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Dump<'a> {
     prefix: &'a [u8],
     limit: usize,

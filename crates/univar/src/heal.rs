@@ -51,6 +51,23 @@ const EVICTIONS_INTERVAL: Duration = Duration::from_secs(5);
 /// How much a thread that heals steps back (nice(1)).
 const NICENESS: libc::c_int = 10;
 
+/// What came of [`Store::compare_copies`].
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Comparison {
+    /// Names of which not all copies could be compared: an older one may stand still.
+    pub pending: Vec<Name>,
+    /// Cache servers that could not be listed, so that names may be missing.
+    pub unlisted: Vec<Arc<str>>,
+}
+
+impl Comparison {
+    /// Whether the copies of all names are the same.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.pending.is_empty() && self.unlisted.is_empty()
+    }
+}
+
 /// Makes the calling thread one that lets others go first: healing shall keep no call waiting for a
 /// processor. Under a real-time policy (`asterisk -p`) it changes nothing.
 pub fn step_back() {
@@ -77,6 +94,32 @@ impl Store {
             }
         }
         events
+    }
+
+    /// Compares the copies of all names that have two, until `end`, and writes the newer over the
+    /// older, whatever the markers say: for who cannot know what a server has missed.
+    ///
+    /// No marker is changed. Takes as much of the servers' time as healing.
+    #[must_use]
+    pub fn compare_copies(&self, end: Instant) -> Comparison {
+        // What is over by its own server's clock is for that one to leave out: ours may be wrong.
+        let found = self.names_at(0, b"", usize::MAX, end);
+        let replicated = |name: &Arc<str>| {
+            self.servers.iter().any(|server| server.name() == name && server.is_replicated())
+        };
+        let unlisted = found.unlisted.into_iter().filter(replicated).collect();
+        let names: Vec<Name> =
+            found.names.into_iter().filter(|name| self.has_two_copies(name)).collect();
+        let mut pending = Vec::new();
+        for batch in names.chunks(BATCH_NAMES) {
+            let start = Instant::now();
+            let mended = self.mend(batch, end.min(start + BATCH_LIMIT));
+            let failed = batch.iter().zip(mended).filter(|(_, mended)| !mended);
+            pending.extend(failed.map(|(name, _)| name.clone()));
+            let left = end.saturating_duration_since(Instant::now());
+            std::thread::sleep(start.elapsed().min(left));
+        }
+        Comparison { pending, unlisted }
     }
 
     /// Looks whether servers have thrown values away since the last look.

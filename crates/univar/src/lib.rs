@@ -41,7 +41,7 @@ pub use config::{
     SERVERS_MAX, Secret, SectionConfig,
 };
 pub use envelope::{ENVELOPE_MAGIC, OWNER_MAX_BYTES};
-pub use heal::step_back;
+pub use heal::{Comparison, step_back};
 pub use name::{NAME_MAX_BYTES, Name, NameError, RESERVED_PREFIX};
 pub use op::{Invalid, Op, Outcome, VALUE_MAX_BYTES};
 pub use ring::Ring;

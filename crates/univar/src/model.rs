@@ -75,7 +75,7 @@ impl Off {
 
 const CASES: u32 = 150;
 /// A rule that is switched off must be noticed within so many histories.
-const CASES_OFF: usize = 400;
+const CASES_OFF: usize = 1500;
 
 #[test]
 fn random_histories_keep_every_promise() {

@@ -172,9 +172,12 @@ pub enum Invalid {
         "a cache server refused the value as too large, and has deleted the old one: give all of them the same limit (memcached -I)"
     )]
     Refused,
-    /// Increment: what stands there is no decimal number, or the sum does not fit 64 bits.
+    /// Increment: what stands there is no decimal number.
     #[error("the value is not a whole number that can be counted up")]
     NotANumber,
+    /// Increment: what it would be does not fit.
+    #[error("the sum would not fit into 64 bits")]
+    Overflow,
     /// A Tandem envelope stands there: another node is configured for two copies or a secret.
     #[error("the cache holds an envelope: not all servers have the same configuration")]
     Envelope,

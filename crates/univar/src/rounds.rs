@@ -74,6 +74,9 @@ pub(crate) fn run(jobs: &mut [Job<'_>], pace: Pace, start: Instant, clock: &Cloc
             if job.task.refused(at) {
                 server.refused(job.task.name());
             }
+            if job.task.damaged(at) {
+                server.damaged(job.task.name());
+            }
         }
     }
     alarm

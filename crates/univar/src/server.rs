@@ -72,6 +72,11 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// Whether its memory is full.
+    fn means_full(&self) -> bool {
+        matches!(self, Self::Refusal(text) if text.starts_with("out of memory"))
+    }
+
     /// Whether the server itself is to blame, so that asking it again is no use for now.
     fn means_down(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::Lost(_) | Self::Closed | Self::TimedOut)
@@ -107,6 +112,7 @@ pub(crate) struct Server {
     errors: AtomicU64,
     refused: AtomicU64,
     last_refused: Mutex<Option<Name>>,
+    last_damaged: Mutex<Option<Name>>,
     trouble: Mutex<Option<Trouble>>,
     state: Mutex<(ServerState, Instant)>,
     pub(crate) upkeep: Mutex<Upkeep>,
@@ -173,6 +179,7 @@ impl Server {
             errors: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             last_refused: Mutex::new(None),
+            last_damaged: Mutex::new(None),
             trouble: Mutex::new(None),
             state: Mutex::new((state, Instant::now())),
             upkeep: Mutex::new(Upkeep::default()),
@@ -240,6 +247,16 @@ impl Server {
     pub(crate) fn refused(&self, name: &Name) {
         self.refused.fetch_add(1, Ordering::Relaxed);
         *lock(&self.last_refused) = Some(name.clone());
+    }
+
+    /// A record of it cannot be read.
+    pub(crate) fn damaged(&self, name: &Name) {
+        *lock(&self.last_damaged) = Some(name.clone());
+    }
+
+    /// Whether that was the last record that could not be read.
+    pub(crate) fn has_damaged(&self, name: &Name) -> bool {
+        lock(&self.last_damaged).as_ref() == Some(name)
     }
 
     /// How many records were refused, and which one last.
@@ -426,6 +443,7 @@ impl Server {
     pub(crate) fn status(&self, now: Instant) -> ServerStatus {
         let (state, since) = *lock(&self.state);
         let (refused, last_refused) = self.refusals();
+        let trouble = lock(&self.trouble);
         ServerStatus {
             name: Arc::clone(&self.name),
             address: self.current_address(),
@@ -438,7 +456,8 @@ impl Server {
             refused,
             last_refused,
             owed: self.owed().1,
-            last_error: lock(&self.trouble).as_ref().map(Trouble::to_string),
+            last_error: trouble.as_ref().map(Trouble::to_string),
+            out_of_memory: trouble.as_ref().is_some_and(Trouble::means_full),
         }
     }
 

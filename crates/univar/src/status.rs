@@ -108,6 +108,8 @@ pub struct ServerStatus {
     pub owed: bool,
     /// The last of these errors.
     pub last_error: Option<String>,
+    /// That was that its memory is full.
+    pub out_of_memory: bool,
 }
 
 impl ServerStatus {
@@ -125,10 +127,28 @@ impl ServerStatus {
             ServerState::Unresolved | ServerState::Down => {
                 Some(format!("cache server {name} cannot be reached: {}", why()))
             }
+            ServerState::Lost | ServerState::Healing if self.out_of_memory => Some(format!(
+                "cache server {name} is out of memory, and so cannot be healed: what is not there may only be missing \
+                 for now. {MORE_MEMORY}; then a server with app_universal heals it, or tandem --wait"
+            )),
             ServerState::Lost | ServerState::Healing => Some(format!(
                 "cache server {name} is new or has lost its content, and is not healed yet: what is not there may \
                  only be missing for now. A server with app_universal heals it in 4 seconds; so does tandem --wait"
             )),
         }
     }
+
+    /// That it has refused to store something for want of memory, what that means, and what helps.
+    #[must_use]
+    pub fn lack_of_memory(&self) -> Option<String> {
+        let name = &self.name;
+        self.out_of_memory.then(|| {
+            format!(
+                "cache server {name} is out of memory, and has refused what was to be written; a value that it was to \
+                 replace may be gone there (memcached deletes it then, tandem cache keeps it). {MORE_MEMORY}"
+            )
+        })
+    }
 }
+
+const MORE_MEMORY: &str = "Give it more memory (-m), or delete something";

@@ -158,7 +158,14 @@ impl Store {
                 one.name
             )
         });
-        let told: Vec<_> = forged.chain(servers.iter().filter_map(ServerStatus::doubt)).collect();
+        let damaged = places.iter().filter(|&&at| self.servers[at].has_damaged(name)).map(|&at| {
+            format!(
+                "what cache server {} has of {name} is damaged: set {name} anew, or delete it",
+                self.servers[at].name()
+            )
+        });
+        let doubt = |one: &ServerStatus| one.doubt().or_else(|| one.lack_of_memory());
+        let told: Vec<_> = forged.chain(damaged).chain(servers.iter().filter_map(doubt)).collect();
         if !told.is_empty() {
             return told;
         }
@@ -186,11 +193,21 @@ impl Store {
     /// be there or not. Takes as long as it takes, up to `deadline`.
     #[must_use]
     pub fn names(&self, prefix: &[u8], limit: usize, deadline: Duration) -> Names {
-        let end = Instant::now() + deadline;
+        self.names_at(unix_now_s(), prefix, limit, Instant::now() + deadline)
+    }
+
+    /// The same, without those that have ended by then.
+    pub(crate) fn names_at(
+        &self,
+        unix_now_s: u64,
+        prefix: &[u8],
+        limit: usize,
+        end: Instant,
+    ) -> Names {
         let mut pending: Vec<usize> = (0..self.servers.len()).collect();
         let mut found = Names::default();
         loop {
-            pending = self.dump(&pending, prefix, limit, end, &mut found);
+            pending = self.dump(&pending, Dump::new(prefix, limit, unix_now_s), end, &mut found);
             let left = end.saturating_duration_since(Instant::now());
             if pending.is_empty() || left <= BUSY_PAUSE {
                 break;
@@ -325,6 +342,11 @@ impl Store {
         jobs.into_iter().map(|job| job.task).collect()
     }
 
+    /// Whether `name` has two copies.
+    pub(crate) fn has_two_copies(&self, name: &Name) -> bool {
+        self.section_of(name).keeping.copies > 1
+    }
+
     /// Whether `server` has a copy of `name`, of two.
     pub(crate) fn replicates(&self, name: &Name, server: usize) -> bool {
         let (section, places) = self.place(name);
@@ -346,16 +368,12 @@ impl Store {
     fn dump(
         &self,
         pending: &[usize],
-        prefix: &[u8],
-        limit: usize,
+        dump: Dump<'_>,
         end: Instant,
         found: &mut Names,
     ) -> Vec<usize> {
-        let unix_now_s = unix_now_s();
-        let mut lanes: Vec<Lane<'_, Dump<'_>>> = pending
-            .iter()
-            .map(|&at| Lane::patient(&self.servers[at], Dump::new(prefix, limit, unix_now_s), end))
-            .collect();
+        let mut lanes: Vec<Lane<'_, Dump<'_>>> =
+            pending.iter().map(|&at| Lane::patient(&self.servers[at], dump.clone(), end)).collect();
         drive(&mut lanes);
         let mut busy = Vec::new();
         for (&at, lane) in pending.iter().zip(lanes) {

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use memcache_proto::Error as FormatError;
+use memcache_proto::{Error as FormatError, Response};
 
 /// One side of a conversation: asks in batches, reads the answers of each before the next.
 pub(crate) trait Talk {
@@ -44,4 +44,19 @@ pub(crate) enum TalkError {
     /// It is no answer to what was asked.
     #[error("the answer does not fit the question")]
     Unexpected,
+    /// The server has as many connections as it may have, and closes this one.
+    #[error("it has too many connections: allow it more (-c)")]
+    TooManyConnections,
+}
+
+impl TalkError {
+    /// What an answer means that is none to what was asked.
+    pub(crate) fn of(response: &Response<'_>) -> Self {
+        match response {
+            Response::Error(text) if text.starts_with(b"Too many open connections") => {
+                Self::TooManyConnections
+            }
+            _ => Self::Unexpected,
+        }
+    }
 }

@@ -76,7 +76,7 @@ pub(crate) struct Task<'a> {
     too_large: bool,
     /// Which copies fell silent when they should have been made like the newest.
     unmended: [bool; COPIES_MAX],
-    /// Which copies held a record that was refused: forged, or without the proof.
+    /// Which copies held a record that is none: forged, or without the proof, or damaged.
     refused: [bool; COPIES_MAX],
 }
 
@@ -223,7 +223,12 @@ impl<'a> Task<'a> {
 
     /// Whether the copy `at` held a record that does not carry the proof that our secret asks for.
     pub(crate) fn refused(&self, at: usize) -> bool {
-        self.refused[at]
+        self.refused[at] && self.keeping.secret.is_some()
+    }
+
+    /// Whether the copy `at` held a record that cannot be read, where no secret is asked for.
+    pub(crate) fn damaged(&self, at: usize) -> bool {
+        self.refused[at] && self.keeping.secret.is_none()
     }
 
     /// Whether it counts under a writer's name.
@@ -309,7 +314,7 @@ impl<'a> Task<'a> {
             return;
         };
         let found = self.open(data);
-        self.refused[at] |= self.keeping.secret.is_some() && matches!(found, Found::Refused);
+        self.refused[at] |= self.keeping.has_envelopes() && matches!(found, Found::Refused);
         self.copies[at].seen = Some(Seen { found, cas, left_s, ..nothing });
     }
 

@@ -182,7 +182,7 @@ fn sections_that_share_a_server_ask_it_once() {
 fn the_newest_registration_owns_and_renewals_and_withdrawals_respect_it() {
     let server = Memcached::ready();
     let bench = Bench::new(&[server.address()]);
-    let _ = bench.store.maintain();
+    bench.heal();
     let peer = "PEER_200";
     assert_eq!(bench.keep(peer, b"A"), Outcome::Done, "a gap is filled");
     assert_eq!(bench.keep(peer, b"A"), Outcome::Done, "ours is renewed");
@@ -211,7 +211,7 @@ fn keep_renews_the_lease() {
 fn a_large_mixed_batch_of_records_keeps_to_the_rules() {
     let server = Memcached::ready();
     let bench = Bench::new(&[server.address()]);
-    let _ = bench.store.maintain();
+    bench.heal();
     let names: Vec<Name> = (0..2500).map(|n| name(&format!("PEER_{n}"))).collect();
     let ttl = Duration::from_secs(60);
     for n in 0..10 {

@@ -2,19 +2,21 @@
 //!
 //! The first line is the [`Header`]. All times are nanoseconds of one monotonic clock, that of the process that
 //! wrote the file; `b` is when something began and `e` when it ended. Lines are in no order: the times say what
-//! came first. The last line is the [`End`]: a file without it was cut off, and is not judged. `docs/cluster.md` describes the format for other readers. What it all means belongs to
-//! [`crate::check`].
+//! came first. The last line is the [`End`]: a file without it was cut off, and is not judged; nor is one that is not
+//! what it says it is ([`HistoryError`]). `docs/cluster.md` describes the format for other readers. What it all means
+//! belongs to [`crate::check`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 /// The version of this format.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Nanoseconds since the history began.
 pub type Nanos = u64;
@@ -47,6 +49,17 @@ pub enum Record {
 }
 
 impl Record {
+    /// The server that it is about.
+    fn server(&self) -> Option<&str> {
+        match self {
+            Self::Op(Op { s, .. })
+            | Self::Register(Register { s, .. })
+            | Self::Down(Down { s, .. })
+            | Self::Trouble(Trouble { s, .. }) => Some(s),
+            Self::Header(_) | Self::Scenario(_) | Self::Stall(_) | Self::End(_) => None,
+        }
+    }
+
     /// Its times, in the order that they must have.
     fn times(&self) -> Vec<Nanos> {
         match self {
@@ -65,6 +78,7 @@ impl Record {
 
 /// How the history was made.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Header {
     /// The format: [`VERSION`].
     pub version: u32,
@@ -92,6 +106,7 @@ pub struct Header {
 
 /// A server that phones register on.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Publisher {
     /// Its name.
     pub server: String,
@@ -103,6 +118,7 @@ pub struct Publisher {
 
 /// An operation on a name, through one server.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Op {
     /// The server.
     pub s: String,
@@ -186,6 +202,7 @@ pub enum Outcome {
 
 /// A fault and what was around it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Its name.
     pub name: String,
@@ -210,6 +227,14 @@ pub struct Scenario {
     /// Whether every server told its operator, where it has to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<bool>,
+}
+
+impl Scenario {
+    /// Whether what ended then counts to it.
+    #[must_use]
+    pub fn has(&self, end: Nanos) -> bool {
+        self.b < end && end <= self.e
+    }
 }
 
 /// The kinds of faults.
@@ -246,6 +271,7 @@ pub enum Fault {
 
 /// A REGISTER and its answer.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Register {
     /// The server.
     pub s: String,
@@ -263,6 +289,7 @@ pub struct Register {
 
 /// When an Asterisk server was not there.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Down {
     /// The server.
     pub s: String,
@@ -274,6 +301,7 @@ pub struct Down {
 
 /// When a node had trouble with a cache.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Trouble {
     /// The node's server.
     pub s: String,
@@ -287,6 +315,7 @@ pub struct Trouble {
 
 /// When the recording process, or a cache that nothing had befallen, was not run.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Stall {
     /// Begin.
     pub b: Nanos,
@@ -296,9 +325,12 @@ pub struct Stall {
 
 /// That the history is whole.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct End {
     /// How many lines stand before this one.
     pub lines: usize,
+    /// How many operations ended in each scenario.
+    pub ops: BTreeMap<String, usize>,
 }
 
 /// Why a history could not be read or written.
@@ -332,7 +364,7 @@ pub enum HistoryError {
     },
     /// The last line, which says how many there are, is missing or says something else.
     #[error(
-        "{path} is not whole: its last line should be {{\"t\":\"end\",\"lines\":{lines}}}. What wrote it was ended before its time, or lines were lost"
+        "{path} is not whole: its last line should be {{\"t\":\"end\",\"lines\":{lines},...}}. What wrote it was ended before its time, or lines were lost"
     )]
     Cut {
         /// Which file.
@@ -340,13 +372,31 @@ pub enum HistoryError {
         /// How many lines there are before it.
         lines: usize,
     },
-    /// A scenario that was going to be run is not in it, or nothing was done at all.
-    #[error("{path} does not hold what it was made for: {missing}")]
+    /// A scenario that was going to be run is not in it, or not all that was done in it, or another one is.
+    #[error("{path} does not hold what it was made for: {what}")]
     Unplanned {
         /// Which file.
         path: PathBuf,
-        /// What is not there.
-        missing: String,
+        /// What is not there, or should not be.
+        what: String,
+    },
+    /// A line is about a server that the header does not name.
+    #[error("{path}, line {line}: there is no server '{server}'")]
+    UnknownServer {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// The server.
+        server: String,
+    },
+    /// There is a second header.
+    #[error("{path}, line {line}: a second header; give each history a file of its own")]
+    TwoHeaders {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
     },
     /// The first line is not a header of this version.
     #[error("{path} does not begin with a header of version {VERSION}")]
@@ -393,31 +443,65 @@ impl History {
             if line == 1 && !matches!(&record, Record::Header(Header { version: VERSION, .. })) {
                 return Err(HistoryError::NoHeader { path: path.to_owned() });
             }
+            if line > 1 && matches!(record, Record::Header(_)) {
+                return Err(HistoryError::TwoHeaders { path: path.to_owned(), line });
+            }
             if !record.times().is_sorted() {
                 return Err(HistoryError::Backwards { path: path.to_owned(), line });
             }
-            (lines, end) = match record {
-                Record::End(End { lines: said }) => (lines, Some(said)),
+            let unknown = |server: &&str| history.header.servers.iter().all(|one| one != server);
+            if let Some(server) = record.server().filter(unknown) {
+                let (path, server) = (path.to_owned(), server.to_owned());
+                return Err(HistoryError::UnknownServer { path, line, server });
+            }
+            (lines, end) = match &record {
+                Record::End(end) => (lines, Some(end.clone())),
                 _ => (line, None),
             };
             history.add(line, record);
         }
         match (lines, end) {
             (0, _) => Err(HistoryError::NoHeader { path: path.to_owned() }),
-            (_, Some(said)) if said == lines => history.holding_its_plan(path),
+            (_, Some(end)) if end.lines == lines => match history.differs_from_plan(&end) {
+                None => Ok(history),
+                Some(what) => Err(HistoryError::Unplanned { path: path.to_owned(), what }),
+            },
             _ => Err(HistoryError::Cut { path: path.to_owned(), lines }),
         }
     }
 
-    /// A history of nothing keeps every promise, and proves none.
-    fn holding_its_plan(self, path: &Path) -> Result<Self, HistoryError> {
-        let ran = |name: &&String| self.scenarios.iter().any(|(_, one)| one.name == **name);
-        let missing = match self.header.plan.iter().find(|name| !ran(name)) {
-            Some(name) => format!("the scenario '{name}' was not run"),
-            None if self.ops.is_empty() => "there are no operations".to_owned(),
-            None => return Ok(self),
-        };
-        Err(HistoryError::Unplanned { path: path.to_owned(), missing })
+    /// A history of nothing keeps every promise, and proves none: what is missing in it, or too much.
+    fn differs_from_plan(&self, end: &End) -> Option<String> {
+        let plan = &self.header.plan;
+        if plan.is_empty() {
+            return Some("its plan is empty".to_owned());
+        }
+        let mut seen = BTreeSet::new();
+        for (_, Scenario { name, .. }) in &self.scenarios {
+            if !plan.contains(name) {
+                return Some(format!("the scenario '{name}' is not in its plan"));
+            }
+            if !seen.insert(name) {
+                return Some(format!("the scenario '{name}' is there twice"));
+            }
+        }
+        if let Some(name) = plan.iter().find(|name| !seen.contains(name)) {
+            return Some(format!("the scenario '{name}' was not run"));
+        }
+        self.scenarios.iter().find_map(|(_, scenario)| {
+            let name = &scenario.name;
+            let ops = || self.ops.iter().map(|(_, op)| op).filter(|op| scenario.has(op.e));
+            let (count, said) = (ops().count(), end.ops.get(name).copied().unwrap_or_default());
+            match () {
+                () if count != said => Some(format!(
+                    "the scenario '{name}' has {count} operations, and the last line says {said}"
+                )),
+                () if !ops().any(|op| op.k == Kind::Get && op.o != Outcome::Gone) => {
+                    Some(format!("in the scenario '{name}' nothing was read"))
+                }
+                () => None,
+            }
+        })
     }
 
     /// Adds what stands in a line.
@@ -447,7 +531,37 @@ pub struct Recorder {
 struct Writing {
     out: BufWriter<File>,
     lines: usize,
+    /// When each operation ended, and the scenarios: to say at the end how many there were in each.
+    ends: Vec<Nanos>,
+    scenarios: Vec<Scenario>,
     failed: Option<io::Error>,
+}
+
+impl Writing {
+    fn write(&mut self, record: &Record) {
+        if self.failed.is_some() {
+            return;
+        }
+        match record {
+            Record::Op(op) => self.ends.push(op.e),
+            Record::Scenario(scenario) => self.scenarios.push(scenario.clone()),
+            _ => {}
+        }
+        let written = serde_json::to_writer(&mut self.out, record)
+            .map_err(io::Error::from)
+            .and_then(|()| self.out.write_all(b"\n"));
+        match written {
+            Ok(()) => self.lines += 1,
+            Err(error) => self.failed = Some(error),
+        }
+    }
+
+    fn end(&self) -> End {
+        let count =
+            |scenario: &Scenario| self.ends.iter().filter(|&&end| scenario.has(end)).count();
+        let ops = self.scenarios.iter().map(|one| (one.name.clone(), count(one))).collect();
+        End { lines: self.lines, ops }
+    }
 }
 
 impl Recorder {
@@ -462,7 +576,13 @@ impl Recorder {
         let recorder = Self {
             path: path.to_owned(),
             began: Instant::now(),
-            file: Mutex::new(Writing { out, lines: 0, failed: None }),
+            file: Mutex::new(Writing {
+                out,
+                lines: 0,
+                ends: Vec::new(),
+                scenarios: Vec::new(),
+                failed: None,
+            }),
         };
         recorder.write(&Record::Header(header));
         Ok(recorder)
@@ -477,23 +597,17 @@ impl Recorder {
 
     /// Adds a line. An error is kept for [`Recorder::finish`].
     pub fn write(&self, record: &Record) {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if file.failed.is_some() {
-            return;
-        }
-        let written = serde_json::to_writer(&mut file.out, record)
-            .map_err(io::Error::from)
-            .and_then(|()| file.out.write_all(b"\n"));
-        match written {
-            Ok(()) => file.lines += 1,
-            Err(error) => file.failed = Some(error),
-        }
+        self.lock().write(record);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Writing> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many lines there are.
     #[must_use]
     pub fn lines(&self) -> usize {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).lines
+        self.lock().lines
     }
 
     /// Writes the last line, and out what is left.
@@ -502,8 +616,9 @@ impl Recorder {
     ///
     /// If any line could not be written: such a history is not to be judged.
     pub fn finish(&self) -> Result<(), HistoryError> {
-        self.write(&Record::End(End { lines: self.lines() }));
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.lock();
+        let end = Record::End(file.end());
+        file.write(&end);
         let done = match file.failed.take() {
             Some(error) => Err(error),
             None => file.out.flush(),
@@ -516,53 +631,156 @@ impl Recorder {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_recorded_is_read_back_with_its_line() {
-        let folder = std::env::temp_dir().join(format!("tandem-history-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("history.jsonl");
-        let header = Header { version: VERSION, group: "g".into(), ..Header::default() };
-        let recorder = Recorder::create(&path, header.clone()).unwrap();
-        let op = Op {
+    fn op(n: &str, k: Kind, times: [Nanos; 2]) -> Op {
+        Op {
             s: "A".into(),
             via: Via::Dialplan,
-            k: Kind::Set,
-            n: "r1".into(),
-            v: Some("w1".into()),
+            k,
+            n: n.into(),
+            v: Some(format!("w{}", times[0])),
             ttl: Some(5),
-            b: 1,
-            e: 2,
+            b: times[0],
+            e: times[1],
             o: Outcome::Unreachable,
             r: None,
-        };
-        recorder.write(&Record::Op(op.clone()));
-        recorder.finish().unwrap();
+        }
+    }
 
-        let history = History::read(&path).unwrap();
-        assert_eq!(history.header, header);
-        assert_eq!(history.ops, [(2, op)]);
+    fn scenario(name: &str, from: Nanos) -> Scenario {
+        let [b, begin, begun, end, ended, healed, e] =
+            [0, 1, 2, 3, 4, 5, 10].map(|after| from + after);
+        let (name, on) = (name.into(), "cache1".into());
+        Scenario {
+            name,
+            fault: Fault::Killed,
+            on,
+            b,
+            begin,
+            begun,
+            end,
+            ended,
+            healed,
+            e,
+            told: None,
+        }
+    }
 
-        let whole = std::fs::read_to_string(&path).unwrap();
-        let read = |text: String| {
-            std::fs::write(&path, text).unwrap();
-            History::read(&path)
-        };
-        assert!(read(whole.clone()).is_ok());
-        assert!(matches!(read(String::new()), Err(HistoryError::NoHeader { .. })));
-        let no_header = read("{\"t\":\"stall\",\"b\":1,\"e\":2}\n".into());
+    /// A file of our own with a whole history in it, and its lines.
+    struct Saved {
+        folder: PathBuf,
+        path: PathBuf,
+        lines: Vec<String>,
+    }
+
+    impl Saved {
+        fn new(name: &str) -> Self {
+            let folder = format!("tandem-history-{name}-{}", std::process::id());
+            let folder = std::env::temp_dir().join(folder);
+            std::fs::create_dir_all(&folder).unwrap();
+            let path = folder.join("history.jsonl");
+            let recorder = Recorder::create(&path, header()).unwrap();
+            recorder.write(&Record::Op(op("r1", Kind::Get, [1, 2])));
+            recorder.write(&Record::Op(op("r1", Kind::Set, [3, 5])));
+            recorder.write(&Record::Op(op("r2", Kind::Get, [21, 22])));
+            recorder.write(&Record::Scenario(scenario("killed", 0)));
+            recorder.write(&Record::Scenario(scenario("stopped", 20)));
+            recorder.finish().unwrap();
+            let whole = std::fs::read_to_string(&path).unwrap();
+            Self { folder, path, lines: whole.lines().map(str::to_owned).collect() }
+        }
+
+        /// What is made of these lines, the last of which tells how many there are before it.
+        fn read(&self, lines: &[String]) -> Result<History, HistoryError> {
+            let mut lines = lines.to_vec();
+            let before = lines.len() - 1;
+            lines[before] = lines[before].replace("\"lines\":6", &format!("\"lines\":{before}"));
+            self.read_text(&(lines.join("\n") + "\n"))
+        }
+
+        fn read_text(&self, text: &str) -> Result<History, HistoryError> {
+            std::fs::write(&self.path, text).unwrap();
+            History::read(&self.path)
+        }
+
+        /// With something else in one line.
+        #[track_caller]
+        fn with(&self, from: &str, to: &str) -> HistoryError {
+            let whole = self.lines.join("\n");
+            assert!(whole.contains(from), "{from}");
+            self.read_text(&whole.replacen(from, to, 1)).expect_err(to)
+        }
+    }
+
+    impl Drop for Saved {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+
+    fn header() -> Header {
+        let (servers, plan) = (vec!["A".into()], vec!["killed".into(), "stopped".into()]);
+        Header { version: VERSION, group: "g".into(), servers, plan, ..Header::default() }
+    }
+
+    #[test]
+    fn what_is_recorded_is_read_back_with_its_line() {
+        let saved = Saved::new("read");
+        let history = saved.read(&saved.lines).unwrap();
+        assert_eq!(history.header, header());
+        assert_eq!(history.ops[1], (3, op("r1", Kind::Set, [3, 5])));
+        assert_eq!(history.scenarios[1], (6, scenario("stopped", 20)));
+        let end = r#"{"t":"end","lines":6,"ops":{"killed":2,"stopped":1}}"#;
+        assert_eq!(saved.lines[6], end);
+    }
+
+    #[test]
+    fn what_is_no_whole_history_is_refused() {
+        let saved = Saved::new("whole");
+        assert!(matches!(saved.read_text(""), Err(HistoryError::NoHeader { .. })));
+        let no_header = saved.read_text("{\"t\":\"stall\",\"b\":1,\"e\":2}\n");
         assert!(matches!(no_header, Err(HistoryError::NoHeader { .. })));
-        assert!(matches!(read("{\"t\":\"sta".into()), Err(HistoryError::Line { line: 1, .. })));
-        let lines: Vec<&str> = whole.lines().collect();
-        let without_end = read(lines[..2].join("\n"));
+        let cut = saved.read_text("{\"t\":\"sta");
+        assert!(matches!(cut, Err(HistoryError::Line { line: 1, .. })));
+        let lines = &saved.lines;
+        let without_end = saved.read_text(&lines[..2].join("\n"));
         assert!(matches!(without_end, Err(HistoryError::Cut { lines: 2, .. })));
-        let without_one = read([lines[0], lines[2]].join("\n"));
-        assert!(matches!(without_one, Err(HistoryError::Cut { lines: 1, .. })));
-        let idle = format!("{}\n{}", lines[0], lines[2].replace('2', "1"));
-        assert!(matches!(read(idle), Err(HistoryError::Unplanned { .. })));
-        let promised = whole.replace("\"plan\":[]", "\"plan\":[\"killed\"]");
-        assert!(matches!(read(promised), Err(HistoryError::Unplanned { .. })));
-        let back = read(whole.replace("\"b\":1", "\"b\":3"));
-        assert!(matches!(back, Err(HistoryError::Backwards { line: 2, .. })));
-        std::fs::remove_dir_all(&folder).unwrap();
+        let without_one = saved.read_text(&[&lines[..3], &lines[4..]].concat().join("\n"));
+        assert!(matches!(without_one, Err(HistoryError::Cut { lines: 5, .. })));
+        let back = saved.with("\"b\":1,", "\"b\":3,");
+        assert!(matches!(back, HistoryError::Backwards { line: 2, .. }), "{back}");
+        let twice = saved.read(&[&lines[..1], &lines[..]].concat());
+        assert!(matches!(twice, Err(HistoryError::TwoHeaders { line: 2, .. })));
+        let strange = saved.with("\"s\":\"A\"", "\"s\":\"C\"");
+        assert!(matches!(strange, HistoryError::UnknownServer { line: 2, .. }), "{strange}");
+        for (from, to) in [("\"n\":", "\"more\":1,\"n\":"), ("\"seed\"", "\"x\":1,\"seed\"")] {
+            let unknown = saved.with(from, to);
+            assert!(matches!(unknown, HistoryError::Line { .. }), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_hold_its_plan_is_refused() {
+        let saved = Saved::new("plan");
+        let lines = &saved.lines;
+        #[track_caller]
+        fn refused(read: Result<History, HistoryError>, why: &str) {
+            let error = read.expect_err(why);
+            let text = error.to_string();
+            assert!(
+                matches!(error, HistoryError::Unplanned { .. }) && text.contains(why),
+                "{text}"
+            );
+        }
+        let without = |at: usize| saved.read(&[&lines[..at], &lines[at + 1..]].concat());
+        refused(without(2), "'killed' has 1 operations, and the last line says 2");
+        refused(without(3), "'stopped' has 0 operations");
+        refused(without(5), "'stopped' was not run");
+        let twice = [&lines[..5], &lines[4..]].concat();
+        refused(saved.read(&twice), "'killed' is there twice");
+        let plan = "\"plan\":[\"killed\",\"stopped\"]";
+        refused(Err(saved.with(plan, "\"plan\":[]")), "plan is empty");
+        refused(Err(saved.with(plan, "\"plan\":[\"killed\"]")), "'stopped' is not in its plan");
+        let unread = lines.join("\n").replace("\"k\":\"get\"", "\"k\":\"set\"");
+        refused(saved.read_text(&unread), "'killed' nothing was read");
     }
 }

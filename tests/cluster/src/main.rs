@@ -1,10 +1,11 @@
 //! `cluster run` makes faults on real servers and judges what happened; `cluster check FILE` judges saved histories.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use tandem_cluster::check::{Report, check};
 use tandem_cluster::history::History;
 use tandem_cluster::{Plan, run};
@@ -19,19 +20,38 @@ cluster run [OPTION...]      make faults, and judge what happened
   --copies NUMBER            copies of each name (2)
   --module FILE              app_universal.so; else the one built beside this program
   --switch-off RULE          with a module of the feature switch-off: without that rule
-cluster check FILE...        judge saved histories";
+cluster check FILE...        judge saved histories
+The exit code is 0 if all promises were kept, 1 if not, and 2 if nothing could be run or judged.";
 
-fn main() -> Result<ExitCode> {
+/// What could not be run or judged, as opposed to what was judged and found wrong.
+const NOT_DONE: u8 = 2;
+
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.split_first() {
-        Some((command, files)) if command == "check" && !files.is_empty() => check_files(files),
-        Some((command, options)) if command == "run" => run_all(&plan(options)?),
-        Some((help, _)) if help == "--help" || help == "-h" => {
-            println!("{USAGE}");
+    let done = match arguments.split_first() {
+        Some((command, files)) if command == "check" => check_files(files),
+        Some((command, options)) if command == "run" => {
+            plan(options).and_then(|plan| run_all(&plan))
+        }
+        Some((help, _)) if is_help(help) => {
+            say(format_args!("{USAGE}"));
             Ok(ExitCode::SUCCESS)
         }
-        _ => bail!("{USAGE}"),
-    }
+        _ => Err(anyhow!("{USAGE}")),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("cluster: {error:#}");
+        ExitCode::from(NOT_DONE)
+    })
+}
+
+fn is_help(argument: &str) -> bool {
+    matches!(argument, "--help" | "-h")
+}
+
+/// A line on standard output. Whoever does not read on wants no more of it; the exit code tells the rest.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn plan(options: &[String]) -> Result<Plan> {
@@ -56,32 +76,42 @@ fn plan(options: &[String]) -> Result<Plan> {
 
 fn run_all(plan: &Plan) -> Result<ExitCode> {
     let begun = Instant::now();
-    let say = |text: &str| eprintln!("{:>4} s  {text}", begun.elapsed().as_secs());
-    let reports = run(plan, &say)?;
-    println!("{}", Report::head());
+    let tell = |text: &str| eprintln!("{:>4} s  {text}", begun.elapsed().as_secs());
+    let reports = run(plan, &tell)?;
+    say(format_args!("{}", Report::head()));
     for report in &reports {
-        print!("{report}");
+        say(format_args!("{}", report.to_string().trim_end()));
     }
     let sum = |part: fn(&Report) -> usize| reports.iter().map(part).sum::<usize>();
     let violations = sum(|report| report.violations.len());
-    println!(
+    say(format_args!(
         "\n{} operations, {} faults, {} excused, {} s\nviolations {violations}",
         sum(|report| report.operations),
         sum(|report| report.faults),
         sum(|report| report.excused.len()),
         begun.elapsed().as_secs()
-    );
+    ));
     Ok(if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn check_files(files: &[String]) -> Result<ExitCode> {
+    if let Some(option) = files.iter().find(|file| file.starts_with('-')) {
+        if is_help(option) {
+            say(format_args!("{USAGE}"));
+            return Ok(ExitCode::SUCCESS);
+        }
+        bail!("no such option: {option}\n{USAGE}");
+    }
+    if files.is_empty() {
+        bail!("which history?\n{USAGE}");
+    }
     let mut violations = 0;
     for file in files {
         let report = check(&History::read(Path::new(file))?);
-        println!("{file}: {} operations, {} faults", report.operations, report.faults);
-        println!("{}\n{report}", Report::head());
+        say(format_args!("{file}: {} operations, {} faults", report.operations, report.faults));
+        say(format_args!("{}\n{report}", Report::head()));
         violations += report.violations.len();
     }
-    println!("violations {violations}");
+    say(format_args!("violations {violations}"));
     Ok(if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

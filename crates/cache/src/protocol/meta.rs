@@ -233,7 +233,6 @@ impl Session {
                 return Flow::Need(whole);
             }
             env.counters.store_no_memory.count();
-            env.shared.cache.forget(key, env.now);
             say(out, NO_MEMORY);
             return swallow;
         }
@@ -285,8 +284,8 @@ impl Meta<'_> {
             Outcome::Exists => (b"EX", 0, value.len()),
             Outcome::NotFound => (b"NF", 0, value.len()),
             Outcome::NotStored => (b"NS", 0, value.len()),
+            // What was there stays, as with `set`.
             Outcome::NoMemory => {
-                env.shared.cache.forget(self.key, env.now);
                 say(out, NO_MEMORY);
                 return;
             }

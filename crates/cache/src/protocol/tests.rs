@@ -207,6 +207,24 @@ fn without_evictions_what_does_not_fit_is_refused_and_the_rest_stays() {
 }
 
 #[test]
+fn what_is_refused_for_want_of_memory_leaves_what_was_there() {
+    let mut bench = Bench::with(|settings| {
+        settings.evict = false;
+        settings.memory_bytes = 2 * 1024 * 1024;
+        settings.item_max_bytes = 1024 * 1024;
+    });
+    assert_eq!(bench.say("set a 5 0 3\r\nold\r\n"), "STORED\r\n");
+    let value = "v".repeat(100_000);
+    let fill = |name: usize| format!("set k{name} 0 0 100000\r\n{value}\r\n");
+    let refused = "SERVER_ERROR out of memory storing object\r\n";
+    assert!((0..30).any(|name| bench.say(&fill(name)) == refused), "it is full");
+    for command in ["set a 0 0 100000", "ms a 100000", "replace a 0 0 100000", "ms a 100000 C1"] {
+        assert_eq!(bench.say(&format!("{command}\r\n{value}\r\n")), refused, "{command}");
+        assert_eq!(bench.say("mg a v f c\r\n"), "VA 3 f5 c1\r\nold\r\n", "after {command}");
+    }
+}
+
+#[test]
 fn the_least_recently_used_items_make_room() {
     let mut bench = Bench::with(|settings| {
         settings.memory_bytes = 2 * 1024 * 1024;

@@ -74,7 +74,6 @@ impl Session {
                 return Flow::Need(whole);
             }
             env.counters.store_no_memory.count();
-            forget_if_set(env, mode, update.key);
             say_unless(noreply, out, NO_MEMORY);
             return swallow;
         }
@@ -93,7 +92,9 @@ impl Session {
 pub(super) const NO_MEMORY: &str = "SERVER_ERROR out of memory storing object";
 pub(super) const BAD_DATA: &str = "CLIENT_ERROR bad data chunk";
 
-/// Whoever was refused a `set` must not go on reading what it wanted to replace.
+/// Whoever was refused a `set` for its size must not go on reading what it wanted to replace: it
+/// would be refused again. What is refused for want of memory, though, leaves what is there: that
+/// was acknowledged, and may fit another time. (memcached deletes it in both cases.)
 fn forget_if_set(env: Env<'_>, mode: Mode, key: &[u8]) {
     if mode == Mode::Set {
         env.shared.cache.forget(key, env.now);
@@ -120,10 +121,7 @@ fn store(env: Env<'_>, update: &Update<'_>, mode: Mode, value: &[u8]) -> &'stati
         Outcome::Exists => "EXISTS",
         Outcome::NotFound => "NOT_FOUND",
         Outcome::NotStored => "NOT_STORED",
-        Outcome::NoMemory => {
-            forget_if_set(env, mode, update.key);
-            NO_MEMORY
-        }
+        Outcome::NoMemory => NO_MEMORY,
     }
 }
 

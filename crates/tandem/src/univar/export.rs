@@ -28,7 +28,7 @@ pub(crate) struct Export {
     /// Only names that begin so. Default: all.
     #[arg(value_name = "PREFIX")]
     prefix: Option<OsString>,
-    /// The file; only its owner may read it. Default: standard output.
+    /// The file; only its owner may read it. Default, and "-": standard output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -38,8 +38,8 @@ impl Export {
         let prefix = prefix(self.prefix.as_ref())?;
         let session = Session::open(source)?;
         let mut sink = match &self.output {
-            Some(file) => Sink::to_file(file)?,
-            None => Sink::Out(Out::new()),
+            Some(file) if file.as_os_str() != "-" => Sink::to_file(file)?,
+            _ => Sink::Out(Out::new()),
         };
         sink.line(&backup::header(&prefix, unix_now_s())?)?;
         let Listing { names, gaps } = session.list(&[&prefix]);
@@ -67,8 +67,23 @@ enum Sink {
     File {
         to: BufWriter<File>,
         name: PathBuf,
-        at: Option<PathBuf>,
+        at: Option<Unfinished>,
     },
+}
+
+/// A file that is not whole. It goes if nothing comes of it: half a file, on a full disk, is of no use.
+struct Unfinished {
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // If it cannot be removed either, that it could not be written says enough.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl Sink {
@@ -84,6 +99,7 @@ impl Sink {
         file.write(true).create_new(at.is_some()).mode(0o600);
         let file = file.open(opened);
         let file = file.with_context(|| format!("cannot write {}", opened.display()))?;
+        let at = at.map(|path| Unfinished { path, is_kept: false });
         Ok(Self::File { to: BufWriter::new(file), name: name.to_owned(), at })
     }
 
@@ -103,13 +119,14 @@ impl Sink {
         };
         let cannot = || format!("cannot write {}", name.display());
         let file = to.into_inner().map_err(|error| error.into_error()).with_context(cannot)?;
-        let Some(at) = at else { return Ok(()) };
+        let Some(mut at) = at else { return Ok(()) };
         file.sync_all().with_context(cannot)?;
         if complete {
-            fs::rename(&at, &name).with_context(cannot)?;
+            fs::rename(&at.path, &name).with_context(cannot)?;
         } else {
-            complain!("what could be read is in {}", at.display());
+            complain!("what could be read is in {}", at.path.display());
         }
+        at.is_kept = true;
         Ok(())
     }
 }

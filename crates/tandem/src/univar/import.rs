@@ -12,20 +12,19 @@ use super::backup::{self, Item};
 use super::export::unix_now_s;
 use crate::exit::Exit;
 use crate::out::{Out, complain};
-use crate::session::{BATCH_OPS, Session};
+use crate::session::{BATCH_OPS, NAMES_TOLD_MAX, Session, complain_names};
 use crate::source::Source;
 use crate::text::escaped;
 
 /// A batch of writes is closed when its values have this many bytes.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// Most names that are listed for one trouble.
-const NAMES_TOLD_MAX: usize = 20;
-
 /// Writes the variables that "tandem univar export" has put into a file.
 ///
 /// The file is read and checked as a whole before anything is written: one that was cut, or is no export, changes
 /// nothing. Variables end when they would have ended had they stayed: what is over since is left out.
+///
+/// The exit code is 4 if some could not be written, or the export was not complete; 3 if none could be.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::HELP)]
 pub(crate) struct Import {
@@ -60,6 +59,7 @@ impl Import {
         if !backup.complete {
             complain!("{shown}: the export was not complete: a cache server could not tell all");
         }
+        let whole = if backup.complete { Exit::Done } else { Exit::Partly };
         let age = match self.restart_ttl {
             true => Duration::ZERO,
             false => Duration::from_secs(unix_now_s().saturating_sub(backup.header.exported)),
@@ -76,12 +76,12 @@ impl Import {
             let mut out = Out::new();
             out.line(format_args!("would import {}, expired {}", items.len(), tally.over))?;
             out.flush()?;
-            return Ok(Exit::Done);
+            return Ok(whole);
         }
         let session = Session::open(source)?;
         self.write(&session, &items, &mut tally);
         session.settle();
-        tally.tell(&session)
+        Ok(tally.tell(&session)?.max(whole))
     }
 
     fn bytes(&self) -> anyhow::Result<Vec<u8>> {
@@ -130,13 +130,7 @@ impl Tally {
     }
 
     fn tell(self, session: &Session) -> anyhow::Result<Exit> {
-        for name in self.unreachable.iter().take(NAMES_TOLD_MAX) {
-            complain!("{}: unreachable", escaped(name.as_bytes()));
-        }
-        let more = self.unreachable.len().saturating_sub(NAMES_TOLD_MAX);
-        if more > 0 {
-            complain!("and {more} more");
-        }
+        complain_names(self.unreachable.iter(), "unreachable");
         session.explain(&self.unreachable);
         let failed = self.unreachable.len() + self.invalid;
         let Self { written, there, over, .. } = self;

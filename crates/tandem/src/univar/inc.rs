@@ -22,7 +22,8 @@ pub(crate) struct Inc {
     /// By how much; a negative number counts down.
     #[arg(value_name = "BY", default_value_t = 1, allow_negative_numbers = true)]
     by: i64,
-    /// How long a number that is made lives, in seconds. Default: for ever. One that is there keeps its own.
+    /// How long a number that is made lives, in seconds. Default: for ever, as what would end after January 2038. One
+    /// that is there keeps its own.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     ttl: Option<u64>,
 }

@@ -82,10 +82,17 @@ fn names(texts: &[OsString]) -> anyhow::Result<Vec<Name>> {
 
 /// A prefix: the beginning of a name, or nothing.
 fn prefix(text: Option<&OsString>) -> anyhow::Result<Vec<u8>> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(Vec::new()) };
-    let bytes = text.as_bytes();
-    Name::new(bytes).with_context(|| format!("prefix \"{}\"", escaped(bytes)))?;
+    let bytes = text.map_or(&[][..], |text| text.as_bytes());
+    part_of_name("prefix", bytes)?;
     Ok(bytes.to_vec())
+}
+
+/// Whether a name can begin so, or end so; nothing will do.
+pub(crate) fn part_of_name(what: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    if !bytes.is_empty() {
+        Name::new(bytes).with_context(|| format!("{what} \"{}\"", escaped(bytes)))?;
+    }
+    Ok(())
 }
 
 fn seconds(ttl: Option<u64>) -> Option<Duration> {

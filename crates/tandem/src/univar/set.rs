@@ -24,7 +24,7 @@ pub(crate) struct Set {
     /// Its value; "-" takes all of standard input, byte for byte. At most 1048064 bytes.
     #[arg(value_name = "VALUE", allow_hyphen_values = true)]
     value: OsString,
-    /// How long it lives, in seconds. Default: for ever.
+    /// How long it lives, in seconds. Default: for ever, as what would end after January 2038.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     ttl: Option<u64>,
     /// Only if it is not there; exit code 1 if it is. Of several that add at once one is told 0: a lock.

@@ -30,13 +30,20 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 pub struct Memcached {
     child: Child,
     port: u16,
+    options: Vec<String>,
 }
 
 impl Memcached {
     /// One that is empty: it has not even a marker.
     pub fn empty() -> Self {
-        let port = free_port();
-        Self { child: spawn(port), port }
+        Self::with(&[])
+    }
+
+    /// The same, with more options of memcached.
+    pub fn with(options: &[&str]) -> Self {
+        let (port, options) =
+            (free_port(), options.iter().map(ToString::to_string).collect::<Vec<_>>());
+        Self { child: spawn(port, &options), port, options }
     }
 
     /// One whose marker says that its misses count.
@@ -72,6 +79,17 @@ impl Memcached {
         lines.next().expect("a second line").expect("text")
     }
 
+    /// Fills its memory (`-m`) with values of this length, until it takes no more.
+    pub fn fill(&self, len: usize) {
+        let value = "v".repeat(len);
+        let mut number = 0;
+        until("the memory is full", || {
+            number += 1;
+            let answer = self.ask(&format!("ms FILL{number} {len}\r\n{value}\r\n"));
+            answer == "SERVER_ERROR out of memory storing object"
+        });
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().expect("our own child");
@@ -81,7 +99,7 @@ impl Memcached {
     /// Starts again, empty, on the same port.
     pub fn restart(&mut self) {
         self.kill();
-        self.child = spawn(self.port);
+        self.child = spawn(self.port, &self.options);
     }
 
     /// SIGSTOP: it hangs, and the kernel goes on accepting for it.
@@ -96,6 +114,14 @@ impl Memcached {
                 stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
             })
         });
+    }
+}
+
+impl Memcached {
+    /// SIGCONT: it goes on with what it had, and carries out what the kernel has accepted for it.
+    pub fn go_on(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-CONT", &pid]).status().expect("kill").success());
     }
 }
 
@@ -135,10 +161,11 @@ pub fn free_port() -> u16 {
     }
 }
 
-fn spawn(port: u16) -> Child {
+fn spawn(port: u16, options: &[String]) -> Child {
     let child = Command::new("memcached")
         .args(["-l", "127.0.0.1", "-U", "0", "-t", "1", "-M", "-u", "nobody", "-p"])
         .arg(port.to_string())
+        .args(options)
         .stderr(Stdio::null())
         .spawn()
         .expect("memcached is installed");
@@ -186,6 +213,16 @@ pub struct Tandem {
 /// `tandem` with these arguments, blanks between; more with [`Tandem::arg`].
 pub fn tandem(arguments: &str) -> Tandem {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+    command.args(arguments.split_whitespace());
+    Tandem { command, stdin: Vec::new() }
+}
+
+/// The same, as if the disk were full when a file has some kilobytes.
+pub fn tandem_on_a_full_disk(arguments: &str) -> Tandem {
+    let mut command = Command::new("sh");
+    // Whoever ignores the signal is told by write(2).
+    let limited = "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"";
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_tandem")]);
     command.args(arguments.split_whitespace());
     Tandem { command, stdin: Vec::new() }
 }

@@ -61,6 +61,17 @@ impl Cache {
         out
     }
 
+    /// There is no memory for what a command writes, if it writes: says so, and deletes what was there,
+    /// whatever the guard.
+    pub(crate) fn refuse(&mut self, command: &[u8]) -> Option<Vec<u8>> {
+        let (request, _) = Request::decode(command).unwrap().unwrap();
+        let Request::Set { key, .. } = request else { return None };
+        self.items.remove(key.as_bytes());
+        let mut out = Vec::new();
+        Response::ServerError(b"out of memory storing object").encode(&mut out);
+        Some(out)
+    }
+
     fn get(&self, clock_s: u64, key: &[u8], asked: Flags<'_>, out: &mut Vec<u8>) {
         let mut flags = FlagBuf::new();
         if asked.has(b'k') {

@@ -101,6 +101,8 @@ pub(crate) enum FaultKind {
     Hung,
     /// It does everything so much later.
     Slow { by: Us },
+    /// Its memory is full: it refuses most of what is written, and deletes what was there.
+    Full,
     /// It does everything, but nobody hears it.
     Mute,
     /// The node does not hear it.
@@ -361,6 +363,7 @@ fn fault() -> BoxedStrategy<Fault> {
         3 => Just(FaultKind::Hung),
         1 => Just(FaultKind::Slow { by: 100 * MS }),
         1 => Just(FaultKind::Slow { by: 2 * S }),
+        2 => Just(FaultKind::Full),
         1 => Just(FaultKind::Mute),
         1 => Just(FaultKind::MuteToOne),
         3 => Just(FaultKind::Cut),

@@ -140,11 +140,14 @@ impl World {
     pub(crate) fn execute(&mut self, message: Message) {
         let Message { lane, attempt, index } = message;
         let Lane { node, server, life, .. } = self.lanes[lane];
+        let is_full = self.suffers(node, server, &[FaultKind::Full]) && self.random(4) > 0;
         let host = &mut self.hosts[server];
         if !host.up || life != Some(host.life) {
             return;
         }
-        let bytes = host.cache.run(self.now, &self.lanes[lane].commands[index]);
+        let command = &self.lanes[lane].commands[index];
+        let refused = is_full.then(|| host.cache.refuse(command)).flatten();
+        let bytes = refused.unwrap_or_else(|| host.cache.run(self.now, command));
         if self.suffers(node, server, &[FaultKind::Mute, FaultKind::MuteToOne, FaultKind::Cut]) {
             return;
         }

@@ -36,7 +36,7 @@ impl Task<'_> {
         life: Option<Duration>,
     ) -> Stage {
         let Some(number) = count.number().and_then(|number| number.checked_add(by)) else {
-            return Stage::Over(Outcome::Invalid(Invalid::NotANumber));
+            return Stage::Over(Outcome::Invalid(Invalid::Overflow));
         };
         let text = number.to_string();
         let write = self.value(clock, self.newest_version(), text.as_bytes(), life);
@@ -68,12 +68,12 @@ impl Task<'_> {
             Some(Counted { entry, from: count.from, view, number: None })
         };
         let Some(counted) = counted.or_else(next) else {
-            return Stage::Over(Outcome::Invalid(Invalid::NotANumber));
+            return Stage::Over(Outcome::Invalid(Invalid::Overflow));
         };
         self.counted = Some(counted);
         count.put(counted.entry);
         let Some(number) = count.number() else {
-            return Stage::Over(Outcome::Invalid(Invalid::NotANumber));
+            return Stage::Over(Outcome::Invalid(Invalid::Overflow));
         };
         let len = count.write().len();
         if len > VALUE_MAX_BYTES {

@@ -106,6 +106,17 @@ impl Memcached {
         panic!("memcached closed the connection");
     }
 
+    /// Fills its memory (`-m`) with values of this length, until it takes no more.
+    pub fn fill(&self, len: usize) {
+        let value = "v".repeat(len);
+        let mut number = 0;
+        until("the memory is full", || {
+            number += 1;
+            let answer = self.ask(&format!("ms FILL{number} {len}\r\n{value}\r\n"));
+            answer == "SERVER_ERROR out of memory storing object"
+        });
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().expect("our own child");

@@ -4,13 +4,15 @@
 //! recording process itself was not run are left out, and of the others a small share is forgiven.
 
 use super::{Context, Rule, Violation};
-use crate::history::{Fault, Nanos, Op, Outcome, SECOND, Scenario};
+use crate::history::{Fault, MILLISECOND, Nanos, Op, Outcome, SECOND, Scenario, Stall};
 
 /// How long after a fault began or ended variables may be `UNREACHABLE`. A node notices within 100 ms and a
 /// deadline; the rest is for a busy machine.
 const VARIABLES_AFTER: Nanos = SECOND;
 /// The same for registrations' records.
 const REGISTRATIONS_AFTER: Nanos = 5 * SECOND;
+/// If the machine was too busy for more than so much of a scenario, nothing can be said of it.
+const BUSY_MAX_PERCENT: u64 = 90;
 /// Of the operations that should have been answered, one in so many may be not.
 const FORGIVEN_ONE_IN: usize = 500;
 
@@ -23,6 +25,17 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Violation>) {
     }
     for (line, scenario) in &context.history.scenarios {
         check_scenario(context, scenario, found);
+        let busy = busy(context, scenario);
+        if busy > (scenario.e - scenario.b) / 100 * BUSY_MAX_PERCENT {
+            let text = format!(
+                "{}: the machine was too busy for {} of {} ms to judge",
+                scenario.name,
+                busy / MILLISECOND,
+                (scenario.e - scenario.b) / MILLISECOND
+            );
+            let (rule, at) = (Rule::Undecided, scenario.e);
+            found.push(Violation { rule, at, lines: vec![*line], text });
+        }
         if scenario.told == Some(false) {
             let text = format!("{}: a server's log says nothing of it", scenario.name);
             let (rule, at) = (Rule::NotTold, scenario.e);
@@ -51,6 +64,20 @@ fn check_scenario(context: &Context<'_>, scenario: &Scenario, found: &mut Vec<Vi
         );
         found.push(Violation { rule: Rule::Unavailable, at: last, lines, text });
     }
+}
+
+/// For how long of a scenario the recording process, or a cache that nothing had befallen, was not run.
+fn busy(context: &Context<'_>, scenario: &Scenario) -> Nanos {
+    let clip = |stall: &Stall| (stall.b.max(scenario.b), stall.e.min(scenario.e));
+    let mut stalls: Vec<_> = context.history.stalls.iter().map(clip).collect();
+    stalls.sort_unstable();
+    let (mut busy, mut seen) = (0, 0);
+    for (begin, end) in stalls {
+        // Several may have been seen at once.
+        busy += end.saturating_sub(begin.max(seen));
+        seen = seen.max(end);
+    }
+    busy
 }
 
 /// Whether it may be unanswered.

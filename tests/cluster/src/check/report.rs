@@ -70,7 +70,7 @@ pub(crate) fn report(
 
 fn row(history: &History, scenario: &Scenario, violations: &[Violation]) -> Row {
     let context = Context { history };
-    let within = |time: Nanos| scenario.b < time && time <= scenario.e;
+    let within = |time: Nanos| scenario.has(time);
     let ops: Vec<&Op> = history.ops.iter().map(|(_, op)| op).filter(|op| within(op.e)).collect();
     let count = |outcome| ops.iter().filter(|op| op.o == outcome).count();
     let reads = || ops.iter().filter(|op| op.k == Kind::Get && op.o != Outcome::Gone);

@@ -365,6 +365,17 @@ fn unanswered_long_after_a_fault_began_is_unavailable_and_near_it_or_when_busy_i
 }
 
 #[test]
+fn a_machine_that_was_busy_all_the_time_decides_nothing() {
+    let stall = |ms: [Nanos; 2]| Record::Stall(Stall { b: ms[0] * MS, e: ms[1] * MS });
+    let story = || {
+        let story = Story::new().fault(Fault::Killed, [1000, 9000]);
+        story.op(Kind::Get, "r", "", [4000, 4050], Outcome::Unreachable, "")
+    };
+    story().record(stall([0, 950_000])).breaks(Rule::Undecided, &[2]);
+    story().record(stall([3000, 4000])).record(stall([3500, 4500])).holds();
+}
+
+#[test]
 fn what_is_lost_while_two_caches_have_trouble_is_excused_and_told() {
     let trouble = |cache: &str, ms: [Nanos; 2]| {
         let (s, c) = ("A".to_owned(), cache.to_owned());
