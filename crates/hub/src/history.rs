@@ -20,6 +20,8 @@ use crate::hub::{Hub, now_ms};
 const GATHER: Duration = Duration::from_millis(500);
 /// How often what is too old is forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
+/// How often it is written down that the hub is there.
+const ALIVE_EVERY: Duration = Duration::from_secs(30);
 /// Groups of changes that may wait while the database is slow, and rows while it refuses; past that
 /// they are lost, and that is said.
 const WAITING_MAX: usize = 50_000;
@@ -67,17 +69,22 @@ impl Past {
 /// Writes down what is told, for ever.
 pub(crate) async fn keep(hub: Arc<Hub>, ToWrite(mut told): ToWrite) {
     let mut historian = Historian::default();
-    match hub.db.run(|db| db::history::last_of_peers(db)).await {
-        Ok(rows) => historian.remember(rows),
-        Err(error) => tracing::error!("history: {error}"),
+    if let Err(error) = hub.db.run(db::history::begin).await {
+        tracing::error!("history: {error}");
     }
-    let mut forget = interval(FORGET_EVERY);
+    let (mut forget, mut alive) = (interval(FORGET_EVERY), interval(ALIVE_EVERY));
     loop {
         tokio::select! {
             changes = told.recv() => match changes {
                 Some((at_ms, changes)) => historian.take(changes, at_ms),
                 None => return,
             },
+            _ = alive.tick() => {
+                if let Err(error) = hub.db.run(|db| db::history::alive(db, now_ms())).await {
+                    tracing::error!("history: {error}");
+                }
+                continue;
+            }
             _ = forget.tick() => {
                 let before = now_ms() - i64::from(hub.config.history_days) * DAY_MS;
                 if let Err(error) = hub.db.run(move |db| db::history::forget(db, before)).await {
@@ -94,28 +101,6 @@ pub(crate) async fn keep(hub: Arc<Hub>, ToWrite(mut told): ToWrite) {
 }
 
 impl Historian {
-    fn remember(&mut self, rows: Vec<PeerRow>) {
-        for row in rows {
-            let driver = match row.driver.as_str() {
-                "PJSIP" => Driver::Pjsip,
-                "IAX2" => Driver::Iax2,
-                "SIP" => Driver::Sip,
-                _ => continue,
-            };
-            let all = [
-                Registration::Unknown,
-                Registration::Registered,
-                Registration::Lagged,
-                Registration::Unreachable,
-                Registration::Unregistered,
-                Registration::Static,
-            ];
-            let known = all.into_iter().find(|one| registration_word(*one) == row.registration);
-            let id = PeerId { driver, name: row.name.as_str().into() };
-            self.peers.insert((row.server.as_str().into(), id), known.unwrap_or_default());
-        }
-    }
-
     fn take(&mut self, changes: Vec<Change>, at_ms: i64) {
         for Change { server, what, .. } in changes {
             match what {

@@ -136,24 +136,26 @@ pub(crate) fn calls(db: &Connection, before_ms: i64, limit: i64) -> rusqlite::Re
     rows.collect()
 }
 
-/// The last state of every peer, to go on from.
-pub(crate) fn last_of_peers(db: &Connection) -> rusqlite::Result<Vec<PeerRow>> {
-    let mut all = db.prepare_cached(
-        "SELECT at_ms, server, driver, name, registration, address FROM peer_history AS last
-         WHERE id = (SELECT id FROM peer_history AS any WHERE any.server = last.server
-             AND any.driver = last.driver AND any.name = last.name ORDER BY at_ms DESC, id DESC LIMIT 1)",
+/// The hub is there.
+pub(crate) fn alive(db: &Connection, now_ms: i64) -> rusqlite::Result<()> {
+    let set = "INSERT INTO alive VALUES (1, ?1) ON CONFLICT DO UPDATE SET at_ms = ?1";
+    db.execute(set, [now_ms])?;
+    Ok(())
+}
+
+/// The hub has begun: since it was last there nobody knows of any peer.
+pub(crate) fn begin(db: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = db.transaction()?;
+    transaction.execute(
+        "INSERT INTO peer_history (at_ms, server, driver, name, registration)
+         SELECT max(at_ms, coalesce((SELECT at_ms FROM alive), at_ms)), server, driver, name, 'unknown'
+         FROM peer_history AS last WHERE registration <> 'unknown' AND NOT EXISTS (
+             SELECT 1 FROM peer_history AS later WHERE later.server = last.server
+             AND later.driver = last.driver AND later.name = last.name
+             AND (later.at_ms, later.id) > (last.at_ms, last.id))",
+        [],
     )?;
-    let rows = all.query_map([], |row| {
-        Ok(PeerRow {
-            at_ms: row.get(0)?,
-            server: row.get(1)?,
-            driver: row.get(2)?,
-            name: row.get(3)?,
-            registration: row.get(4)?,
-            address: row.get(5)?,
-        })
-    })?;
-    rows.collect()
+    transaction.commit()
 }
 
 /// Forgets what was before, but for each peer's last state.

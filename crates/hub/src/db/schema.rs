@@ -62,6 +62,8 @@ CREATE TABLE peer_history (
 ) STRICT;
 CREATE INDEX peer_history_of ON peer_history (server, driver, name, at_ms);
 CREATE INDEX peer_history_at ON peer_history (at_ms);
+-- When the hub was last there, to within half a minute: what follows is not known.
+CREATE TABLE alive (one INTEGER PRIMARY KEY CHECK (one = 1), at_ms INTEGER NOT NULL) STRICT;
 CREATE TABLE call_history (
     id INTEGER PRIMARY KEY,
     began_ms INTEGER NOT NULL,

@@ -152,10 +152,30 @@ fn a_span_of_the_past_begins_with_what_was_so_before() {
     assert_eq!(past([20, 30]), [20], "its end is not within it");
     assert_eq!(past([0, 100]), [10, 20, 30]);
     assert_eq!(past([40, 100]), [30], "nothing happened, and it is known how it was");
-    assert_eq!(scratch.run(|db| history::last_of_peers(db)), [became(30, "registered")]);
 
     scratch.run(|db| history::forget(db, 25));
     assert_eq!(past([0, 100]), [30]);
     scratch.run(|db| history::forget(db, 100));
     assert_eq!(past([40, 100]), [30], "the last state stays, however old");
+}
+
+#[test]
+fn while_the_hub_was_away_nothing_was_known() {
+    let scratch = Scratch::new("away");
+    let other = PeerRow { name: "201".into(), ..became(15, "unregistered") };
+    let rows = [became(10, "registered"), became(20, "unreachable"), other];
+    scratch.run(|db| history::add(db, &rows, &[]));
+    scratch.run(|db| history::alive(db, 30));
+    for _ in 0..2 {
+        scratch.run(history::begin);
+        let past = |name| {
+            let rows = scratch.run(|db| history::peer(db, "A", "PJSIP", name, [0, 100], 100));
+            rows.into_iter().map(|row| (row.at_ms, row.registration)).collect::<Vec<_>>()
+        };
+        let was = |rows: &[(i64, &str)]| {
+            rows.iter().map(|&(at_ms, word)| (at_ms, word.to_owned())).collect::<Vec<_>>()
+        };
+        assert_eq!(past("200"), was(&[(10, "registered"), (20, "unreachable"), (30, "unknown")]));
+        assert_eq!(past("201"), was(&[(15, "unregistered"), (30, "unknown")]), "once is enough");
+    }
 }
