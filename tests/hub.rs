@@ -1,11 +1,12 @@
 //! The hub beside real servers: what it shows, what it does, and whom it lets.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tandem_lab::{Api, Hub, Lab, wait_until};
+use totp_rs::{Builder, Secret};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Bound of what takes a moment on loopback.
@@ -236,7 +237,9 @@ fn an_agent_enrols_once_watches_and_may_go_and_come() -> Result<()> {
         server["link"]["state"] == "up" && !server["info"]["reconciled_ms"].is_null()
     })?;
 
+    what_nobody_saw_is_not_in_the_past(&api)?;
     only_one_of_a_name_and_only_who_has_enrolled(&lab, &hub, &agent)?;
+    another_takes_its_place(&lab, &hub, &agent, &api)?;
     let seq = api.get("/api/state")?["seq"].as_u64().context("a sequence")?;
     let events = api.events(seq)?;
     let removed = api.ask("DELETE", "/api/agents/A", None)?;
@@ -244,6 +247,36 @@ fn an_agent_enrols_once_watches_and_may_go_and_come() -> Result<()> {
     events.wait("a page is told to begin anew", SOON, |name, _| name == "gap")?;
     let state = api.get("/api/state")?;
     assert_eq!(server(&state, "A"), &Value::Null);
+    Ok(())
+}
+
+/// The phone was registered, its agent went, it unregistered meanwhile, and the agent came back.
+fn what_nobody_saw_is_not_in_the_past(api: &Api) -> Result<()> {
+    let past = api.get("/api/history/peers/A/PJSIP/200")?;
+    let words = past["rows"].as_array().into_iter().flatten();
+    let words: Vec<&Value> = words.map(|row| &row["registration"]).collect();
+    let wanted = ["unregistered", "registered", "unknown", "unregistered"];
+    ensure!(words.len() >= 4 && words[..4] == wanted, "{past:#}");
+    Ok(())
+}
+
+/// Enrolled anew, as on a new machine: the agent that was there goes.
+fn another_takes_its_place(
+    lab: &Lab,
+    hub: &Hub,
+    first: &tandem_lab::Agent,
+    api: &Api,
+) -> Result<()> {
+    let key = std::fs::read_to_string(first.state())?;
+    let second = hub.agent(lab.a())?;
+    ensure!(std::fs::read_to_string(second.state())? != key, "it has a key of its own");
+    wait_until("the first is told that its key is not good any more", SOON, first.log(), || {
+        Ok(text(first.log()).contains("the key is not known"))
+    })?;
+    until(api, "the second is there", LATER, |state| {
+        let server = server(state, "A");
+        server["link"]["state"] == "up" && server["info"]["connected"] == true
+    })?;
     Ok(())
 }
 
@@ -306,6 +339,7 @@ fn logins_are_throttled_and_sessions_end() -> Result<()> {
     assert_eq!(api.ask("GET", "/api/session", None)?.status, 200);
 
     tokens_have_a_role(&api)?;
+    codes_are_asked_for_and_each_is_good_once(&hub)?;
     the_last_administrator_stays(&api)?;
 
     let wrong = json!({ "user": "vera", "password": "wrong wrong wrong" });
@@ -494,8 +528,42 @@ fn tokens_have_a_role(api: &Api) -> Result<()> {
     let metrics = program.get("/metrics")?;
     ensure!(metrics.as_str().is_some_and(|text| text.ends_with("# EOF\n")), "{metrics}");
     assert_eq!(program.ask("GET", "/api/users", None)?.status, 403);
+    let seq = program.get("/api/state")?["seq"].as_u64().context("a sequence")?;
+    let events = program.events(seq)?;
     assert_eq!(api.ask("DELETE", &format!("/api/tokens/{}", made["id"]), None)?.status, 204);
     assert_eq!(program.ask("GET", "/metrics", None)?.status, 401);
+    events.wait("what it followed ends", SOON, |name, _| name == "bye")?;
+    Ok(())
+}
+
+fn codes_are_asked_for_and_each_is_good_once(hub: &Hub) -> Result<()> {
+    let api = hub.log_in("otto", PASSWORD)?;
+    let offer = api.post("/api/totp", &json!({}))?;
+    ensure!(offer["qr_svg"].as_str().is_some_and(|svg| svg.contains("<svg")), "{offer}");
+    let secret = Secret::try_from_base32(offer["secret"].as_str().context("a secret")?)?;
+    let codes = Builder::new().with_secret(secret).with_account_name("otto").build()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let code = |steps: u64| json!({ "code": codes.generate(now + steps * 30).to_string() });
+    let wrong = api.ask("POST", "/api/totp/confirm", Some(&json!({ "code": "000000" })))?;
+    assert_eq!(wrong.status, 422);
+    assert_eq!(api.ask("POST", "/api/totp/confirm", Some(&code(0)))?.status, 204);
+    assert_eq!(api.ask("POST", "/api/totp", Some(&json!({})))?.status, 409, "not without the password");
+
+    let log_in = |code: &Value| {
+        let login = json!({ "user": "otto", "password": PASSWORD, "code": code });
+        hub.anonymous().ask("POST", "/api/login", Some(&login))
+    };
+    // As the console does, and more often than wrong passwords would be let.
+    for _ in 0..8 {
+        let answer = log_in(&Value::Null)?;
+        assert_eq!((answer.status, &answer.body["needs"]), (401, &json!("code")));
+    }
+    assert_eq!(log_in(&code(0)["code"])?.status, 401, "it was used to turn them on");
+    assert_eq!(log_in(&code(1)["code"])?.status, 200, "clocks may differ by a step");
+    assert_eq!(log_in(&code(1)["code"])?.status, 401, "it is good once");
+    let password = json!({ "password": PASSWORD });
+    assert_eq!(api.ask("POST", "/api/totp/end", Some(&password))?.status, 204);
+    assert_eq!(log_in(&Value::Null)?.status, 200);
     Ok(())
 }
 

@@ -118,6 +118,23 @@ impl Enrolment {
         }
     }
 
+    /// Whether it could be kept there: before a token is spent on it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the file.
+    pub fn check_place(path: &Path) -> Result<(), ConfigError> {
+        let new = path.with_extension("new");
+        let check = || {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&new)?;
+            std::fs::remove_file(&new)
+        };
+        check().map_err(|error| ConfigError::Write { path: path.into(), error })
+    }
+
     /// Keeps it, for the owner's eyes alone. It is whole or not there at all.
     ///
     /// # Errors

@@ -31,6 +31,8 @@ use crate::watch::{REPORTS_MAX, watch};
 
 /// From the first packet to the hub's welcome.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// A connection that lasted so long is none of those that fail again and again.
+const LASTING: Duration = Duration::from_secs(30);
 /// How often the hub is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(10);
 /// After how long without a word from it, it is not.
@@ -117,8 +119,11 @@ pub async fn run(
         let error = match connect(&enrolment.hub, &trust, &authorization).await {
             Ok((socket, welcome)) => {
                 tracing::info!("the hub at {} knows us as {}", enrolment.hub, welcome.server);
-                backoff.reset();
+                let began = Instant::now();
                 let why = serve(socket, config, ami).await;
+                if began.elapsed() > LASTING {
+                    backoff.reset();
+                }
                 RemoteError::Ended(enrolment.hub.clone(), why)
             }
             Err(error @ (RemoteError::Plain | RemoteError::Trust(_) | RemoteError::Url(_))) => {
@@ -297,20 +302,30 @@ async fn carry(
                 None => continue,
             },
         };
-        let sent = timeout(WRITE_TIMEOUT, async {
-            socket.feed(frame).await?;
-            // What else is there goes in the same packets.
-            for _ in 0..REPORTS_MAX {
-                let Ok(report) = reports.try_recv() else { break };
-                socket.feed(Message::text(link::encode(&report))).await?;
-            }
-            socket.flush().await
-        });
-        match sent.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return error.to_string(),
-            Err(_) => return format!("it took nothing for {} s", WRITE_TIMEOUT.as_secs()),
+        if let Err(why) = send(&mut socket, frame, reports).await {
+            return why;
         }
+    }
+}
+
+/// Sends a frame, and what else is there in the same packets. Each may take its time, for a list is long.
+async fn send(
+    socket: &mut Socket,
+    first: Message,
+    reports: &mut mpsc::Receiver<Report>,
+) -> Result<(), String> {
+    in_time(socket.feed(first)).await?;
+    for _ in 0..REPORTS_MAX {
+        let Ok(report) = reports.try_recv() else { break };
+        in_time(socket.feed(Message::text(link::encode(&report)))).await?;
+    }
+    in_time(socket.flush()).await
+}
+
+async fn in_time(write: impl Future<Output = Result<(), Error>>) -> Result<(), String> {
+    match timeout(WRITE_TIMEOUT, write).await {
+        Ok(written) => written.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("it took nothing for {} s", WRITE_TIMEOUT.as_secs())),
     }
 }
 

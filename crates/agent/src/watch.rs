@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use ami_proto::{ActionId, Event, Failure, Loss, Message, OwnedMessage, Session};
+use ami_proto::{ActionId, Event, Loss, Message, OwnedMessage, Session};
 use link::{Answer, Ask, Report, Rules};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc::{Receiver, Sender};
@@ -92,8 +92,10 @@ async fn wait(pause: Duration, asks: &mut Receiver<Ask>, reports: &Sender<Report
     }
 }
 
+/// There is no session: it was not asked.
 fn unanswered(id: u64) -> Report {
-    Report::Answer { id, answer: Answer::Failed { failure: Failure::SessionLost, message: None } }
+    let why = "the agent has no session with Asterisk at the moment".into();
+    Report::Answer { id, answer: Answer::Refused { why } }
 }
 
 async fn one_session(

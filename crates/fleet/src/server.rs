@@ -5,7 +5,7 @@ use std::time::Duration;
 use ami_proto::{Failure, Message};
 
 use crate::channels::Channels;
-use crate::limits::RECONCILE_EVERY;
+use crate::limits::{RECONCILE_EVERY, SETTLE};
 use crate::log::Key;
 use crate::mailboxes::Mailboxes;
 use crate::outbound::Outbound;
@@ -217,7 +217,9 @@ impl ServerView {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Time) {
-        if self.plan.next_at.is_some_and(|next_at| next_at <= now) {
+        // One that is further away than any can be: the clock was set back.
+        let latest = now.after(self.config.reconcile_every.max(SETTLE));
+        if self.plan.next_at.is_some_and(|next_at| next_at <= now || next_at > latest) {
             self.plan.begin_round();
         }
     }

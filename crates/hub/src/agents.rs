@@ -41,10 +41,7 @@ pub(crate) async fn connect(
     let Some((scheme, secret)) = shown.and_then(|shown| shown.split_once(' ')) else {
         return refuse(StatusCode::UNAUTHORIZED, "an agent shows a key or a token");
     };
-    if let Some(wait) = crate::hub::lock(&hub.throttle).begin(Instant::now(), "", address.ip()) {
-        let why = format!("too many wrong keys from {}: wait {} s", address.ip(), wait.as_secs());
-        return refuse(StatusCode::TOO_MANY_REQUESTS, &why);
-    }
+    // Not throttled, as logins are: nobody guesses 256 random bits, and all agents come in by this door.
     let hash = secret::hash(secret);
     let is_new = scheme.eq_ignore_ascii_case(TOKEN_SCHEME);
     let server = hub.db.run(move |db| match is_new {
@@ -65,7 +62,6 @@ pub(crate) async fn connect(
         }
         Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     };
-    crate::hub::lock(&hub.throttle).right("", address.ip());
     let upgrade = upgrade.protocols([SUBPROTOCOL]).max_message_size(link::FRAME_MAX_BYTES);
     if is_new {
         return upgrade.on_upgrade(move |socket| async move {
@@ -74,7 +70,6 @@ pub(crate) async fn connect(
             }
         });
     }
-    hub.add_server(&server);
     let place = match Place::take(&hub, &server, address.to_string()) {
         Ok(place) => place,
         Err(taken) => {
@@ -91,7 +86,7 @@ pub(crate) async fn connect(
     };
     upgrade.on_upgrade(move |socket| async move {
         tracing::info!("the agent of {server} is here, from {address}");
-        let why = serve(&hub, socket, place, &server, address).await;
+        let why = serve(&hub, socket, place, hash, address).await;
         tracing::warn!("the agent of {server} is gone: {why}");
     })
 }
@@ -115,6 +110,8 @@ async fn enrol(
         Some(of) if of == server => {}
         _ => return Err("the token was used at the same time".into()),
     }
+    // Whoever had the key before has it no more.
+    hub.hang_up(server);
     hub.add_server(server);
     let welcome = Welcome { server: server.into(), key: Some(key) };
     say(&mut socket, Message::text(link::encode(&welcome))).await?;
@@ -149,13 +146,20 @@ async fn serve(
     hub: &Arc<Hub>,
     mut socket: WebSocket,
     mut place: Place,
-    server: &str,
+    key: secret::Hash,
     address: SocketAddr,
 ) -> String {
+    let server = &place.server().to_owned();
     let agent = match hello(&mut socket).await {
         Ok(hello) => hello,
         Err(why) => return why,
     };
+    // It may have been removed, or replaced, since it was let in.
+    match hub.db.run(move |db| db::agents::of_key(db, &key)).await {
+        Ok(Some(of)) if of == *server => hub.add_server(server),
+        Ok(_) => return "its key is not known any more".into(),
+        Err(error) => return error.to_string(),
+    }
     let welcome = Welcome { server: server.into(), key: None };
     if let Err(why) = say(&mut socket, Message::text(link::encode(&welcome))).await {
         return why;

@@ -27,37 +27,60 @@ const ALIVE_EVERY: Duration = Duration::from_secs(30);
 const WAITING_MAX: usize = 50_000;
 const DAY_MS: i64 = 86_400_000;
 
-/// Changes, and when they were.
-type Changes = (i64, Vec<Change>);
+/// What happened, and when.
+#[derive(Debug)]
+enum Told {
+    Changes(i64, Vec<Change>),
+    Removed(i64, Text),
+}
 
-/// Where changes are told.
+/// Where it is told what happens.
 #[derive(Debug)]
 pub(crate) struct Past {
-    changes: mpsc::Sender<Changes>,
+    told: mpsc::Sender<Told>,
     is_losing: AtomicBool,
 }
 
 /// What was told, to be written down.
 #[derive(Debug)]
-pub(crate) struct ToWrite(mpsc::Receiver<Changes>);
+pub(crate) struct ToWrite(mpsc::Receiver<Told>);
 
 #[derive(Debug, Default)]
 struct Historian {
-    peers: HashMap<(Text, PeerId), Registration>,
+    peers: HashMap<(Text, PeerId), Seen>,
+    /// How far servers may be believed.
+    parts: HashMap<Text, Parts>,
     calls: HashMap<(Text, Text), (CallView, bool)>,
     peer_rows: Vec<PeerRow>,
     call_rows: Vec<CallRow>,
 }
 
+/// What a peer is as far as anybody knows, and what was written of it last.
+#[derive(Debug, Default)]
+struct Seen {
+    now: Registration,
+    address: Option<Text>,
+    written: Registration,
+}
+
 impl Past {
     pub(crate) fn new() -> (Self, ToWrite) {
-        let (changes, to_write) = mpsc::channel(WAITING_MAX);
-        (Self { changes, is_losing: AtomicBool::new(false) }, ToWrite(to_write))
+        let (told, to_write) = mpsc::channel(WAITING_MAX);
+        (Self { told, is_losing: AtomicBool::new(false) }, ToWrite(to_write))
+    }
+
+    pub(crate) fn tell(&self, at_ms: i64, changes: Vec<Change>) {
+        self.say(Told::Changes(at_ms, changes));
+    }
+
+    /// A server is watched no more.
+    pub(crate) fn tell_removed(&self, at_ms: i64, server: &str) {
+        self.say(Told::Removed(at_ms, server.into()));
     }
 
     /// Never waits: the fleet is locked meanwhile.
-    pub(crate) fn tell(&self, at_ms: i64, changes: Vec<Change>) {
-        let is_losing = self.changes.try_send((at_ms, changes)).is_err();
+    fn say(&self, told: Told) {
+        let is_losing = self.told.try_send(told).is_err();
         if self.is_losing.swap(is_losing, Ordering::Relaxed) != is_losing && is_losing {
             tracing::error!(
                 "history: the database is too slow: a part of what happens is not kept"
@@ -75,8 +98,8 @@ pub(crate) async fn keep(hub: Arc<Hub>, ToWrite(mut told): ToWrite) {
     let (mut forget, mut alive) = (interval(FORGET_EVERY), interval(ALIVE_EVERY));
     loop {
         tokio::select! {
-            changes = told.recv() => match changes {
-                Some((at_ms, changes)) => historian.take(changes, at_ms),
+            news = told.recv() => match news {
+                Some(news) => historian.hear(news),
                 None => return,
             },
             _ = alive.tick() => {
@@ -93,36 +116,59 @@ pub(crate) async fn keep(hub: Arc<Hub>, ToWrite(mut told): ToWrite) {
             }
         }
         sleep(GATHER).await;
-        while let Ok((at_ms, changes)) = told.try_recv() {
-            historian.take(changes, at_ms);
+        while let Ok(news) = told.try_recv() {
+            historian.hear(news);
         }
         historian.write(&hub).await;
     }
 }
 
 impl Historian {
-    fn take(&mut self, changes: Vec<Change>, at_ms: i64) {
-        for Change { server, what, .. } in changes {
-            match what {
-                What::Server(info) => self.out_of_sight(&server, &info.parts, at_ms),
-                What::Peer(peer) => self.peer(server, &peer, at_ms),
-                What::PeerGone(id) => self.peer_gone(&server, id, at_ms),
-                What::Call(call) => self.call(server, *call),
-                What::CallGone(id) => {
-                    if let Some((call, answered)) = self.calls.remove(&(server.clone(), id)) {
-                        self.call_rows.push(call_row(&server, call, answered, at_ms));
-                    }
+    fn hear(&mut self, told: Told) {
+        match told {
+            Told::Changes(at_ms, changes) => {
+                for Change { server, what, .. } in changes {
+                    self.change(server, what, at_ms);
                 }
-                _ => {}
+            }
+            Told::Removed(at_ms, server) => {
+                self.parts.remove(&server);
+                self.settle(&server, at_ms);
+                self.peers.retain(|(of, _), _| *of != server);
+                self.calls.retain(|(of, _), _| *of != server);
             }
         }
     }
 
-    fn peer(&mut self, server: Text, peer: &PeerView, at_ms: i64) {
-        let before = self.peers.insert((server.clone(), peer.id.clone()), peer.registration);
-        if before.unwrap_or_default() != peer.registration {
-            let address = peer.address.as_ref().map(ToString::to_string);
-            self.peer_rows.push(row(&server, &peer.id, peer.registration, address, at_ms));
+    fn change(&mut self, server: Text, what: What, at_ms: i64) {
+        match what {
+            What::Server(info) => {
+                if self.parts.insert(server.clone(), info.parts) != Some(info.parts) {
+                    self.settle(&server, at_ms);
+                }
+            }
+            What::Peer(peer) => {
+                let peer = *peer;
+                let key = (server, peer.id);
+                let seen = self.peers.entry(key.clone()).or_default();
+                (seen.now, seen.address) = (peer.registration, peer.address);
+                self.settle_one(&key, at_ms);
+            }
+            What::PeerGone(id) => {
+                let key = (server, id);
+                if let Some(seen) = self.peers.get_mut(&key) {
+                    seen.now = Registration::Unknown;
+                    self.settle_one(&key, at_ms);
+                    self.peers.remove(&key);
+                }
+            }
+            What::Call(call) => self.call(server, *call),
+            What::CallGone(id) => {
+                if let Some((call, answered)) = self.calls.remove(&(server.clone(), id)) {
+                    self.call_rows.push(call_row(&server, call, answered, at_ms));
+                }
+            }
+            _ => {}
         }
     }
 
@@ -137,28 +183,30 @@ impl Historian {
         }
     }
 
-    fn peer_gone(&mut self, server: &Text, id: PeerId, at_ms: i64) {
-        let key = (server.clone(), id);
-        if self.peers.remove(&key).is_some() {
-            self.peer_rows.push(row(server, &key.1, Registration::Unknown, None, at_ms));
+    /// It has changed how far a server may be believed.
+    fn settle(&mut self, server: &Text, at_ms: i64) {
+        let of_it = self.peers.keys().filter(|(of, _)| of == server).cloned();
+        for key in of_it.collect::<Vec<_>>() {
+            self.settle_one(&key, at_ms);
         }
     }
 
-    /// What nobody sees is not known: the time that follows is no time of being registered.
-    fn out_of_sight(&mut self, server: &Text, parts: &Parts, at_ms: i64) {
-        let gone = |driver| {
-            let part = match driver {
-                Driver::Pjsip => parts.pjsip,
-                Driver::Iax2 => parts.iax2,
-                Driver::Sip => parts.sip,
-            };
-            matches!(part, Freshness::AsOf(_))
+    /// Writes what a peer is, if that is not what was written last. What nobody sees is not known: the time that
+    /// follows is no time of being registered.
+    fn settle_one(&mut self, key: &(Text, PeerId), at_ms: i64) {
+        let parts = self.parts.get(&key.0).copied().unwrap_or_default();
+        let part = match key.1.driver {
+            Driver::Pjsip => parts.contacts,
+            Driver::Iax2 => parts.iax2,
+            Driver::Sip => parts.sip,
         };
-        for ((of, id), registration) in &mut self.peers {
-            if of == server && gone(id.driver) && *registration != Registration::Unknown {
-                *registration = Registration::Unknown;
-                self.peer_rows.push(row(server, id, Registration::Unknown, None, at_ms));
-            }
+        let Some(seen) = self.peers.get_mut(key) else { return };
+        let is = if part == Freshness::Live { seen.now } else { Registration::Unknown };
+        if is != seen.written {
+            seen.written = is;
+            let address = seen.address.as_ref().filter(|_| is != Registration::Unknown);
+            let address = address.map(ToString::to_string);
+            self.peer_rows.push(row(&key.0, &key.1, is, address, at_ms));
         }
     }
 

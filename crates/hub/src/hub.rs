@@ -1,7 +1,6 @@
 //! The one state that everything shares.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -29,12 +28,11 @@ pub(crate) struct Hub {
     pub(crate) db: Db,
     pub(crate) variables: Option<Arc<Variables>>,
     pub(crate) throttle: Mutex<Throttle>,
-    pub(crate) hashing: Semaphore,
+    pub(crate) hashing: Arc<Semaphore>,
     /// Secrets of one-time codes that were offered, by user: they count once a code was shown.
     pub(crate) offered: Mutex<HashMap<String, String>>,
     pub(crate) lines: Mutex<HashMap<String, Line>>,
-    lines_opened: AtomicU64,
-    past: Past,
+    pub(crate) past: Past,
     fleet: Mutex<Fleet>,
     changed: watch::Sender<u64>,
 }
@@ -57,10 +55,9 @@ impl Hub {
             db,
             variables,
             throttle: Mutex::default(),
-            hashing: Semaphore::new(HASHED_AT_ONCE),
+            hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
             offered: Mutex::default(),
             lines: Mutex::default(),
-            lines_opened: AtomicU64::new(0),
             past,
             changed: watch::Sender::new(fleet.seq()),
             fleet: Mutex::new(fleet),
@@ -79,7 +76,8 @@ impl Hub {
             self.past.tell(now_ms(), changes);
         }
         drop(fleet);
-        self.changed.send_if_modified(|last| std::mem::replace(last, seq) != seq);
+        // Another thread may have told a later one already.
+        self.changed.send_if_modified(|last| seq > *last && std::mem::replace(last, seq) != seq);
         result
     }
 
@@ -99,14 +97,12 @@ impl Hub {
         }
     }
 
-    /// A number that no other line has.
-    pub(crate) fn line_number(&self) -> u64 {
-        self.lines_opened.fetch_add(1, Ordering::Relaxed)
-    }
-
     /// Ends the line of a server, if there is one.
     pub(crate) fn hang_up(&self, server: &str) {
-        lock(&self.lines).remove(server);
+        // Its place is free when it has ended, and not before.
+        if let Some(line) = lock(&self.lines).get_mut(server) {
+            line.acts = None;
+        }
     }
 
     /// Writes down who did what, before it is answered.
@@ -118,7 +114,7 @@ impl Hub {
         target: impl Into<String>,
         outcome: Outcome,
         detail: Option<String>,
-    ) -> Result<(), DbError> {
+    ) -> Result<i64, DbError> {
         let entry = Entry {
             id: 0,
             at_ms: now_ms(),
@@ -131,6 +127,16 @@ impl Hub {
             detail,
         };
         self.db.run(move |db| crate::db::audit::add(db, &entry)).await
+    }
+
+    /// Writes down what came of what was written down before it was done. It is done, whatever the database says.
+    pub(crate) async fn conclude(&self, line: i64, outcome: Outcome, detail: Option<String>) {
+        let set = move |db: &mut rusqlite::Connection| {
+            crate::db::audit::conclude(db, line, outcome, detail.as_deref())
+        };
+        if let Err(error) = self.db.run(set).await {
+            tracing::error!("audit line {line}, {outcome:?}: {error}");
+        }
     }
 }
 

@@ -15,6 +15,8 @@ use crate::hub::{Hub, lock, now};
 
 /// Actions of people that may wait for a server.
 const ACTS_MAX: usize = 64;
+/// Places in the channel of asks that no action takes.
+const ASKS_LEFT: usize = 2;
 /// How often it is tried how long Asterisk takes to answer.
 const LAG_EVERY: Duration = Duration::from_secs(15);
 /// How long an action may take: longer than an agent's session lets it.
@@ -23,9 +25,8 @@ const ACT_TIMEOUT: Duration = Duration::from_secs(45);
 /// A line that is open, for whoever wants something done at its end.
 #[derive(Debug)]
 pub(crate) struct Line {
-    acts: mpsc::Sender<Act>,
-    /// Another line of that server is another.
-    number: u64,
+    /// None any more once it is to end.
+    pub(crate) acts: Option<mpsc::Sender<Act>>,
     pub(crate) address: String,
     pub(crate) since: Time,
 }
@@ -66,7 +67,6 @@ pub(crate) struct Taken {
 pub(crate) struct Place {
     hub: Arc<Hub>,
     server: String,
-    number: u64,
     acts: mpsc::Receiver<Act>,
 }
 
@@ -78,29 +78,37 @@ impl Place {
         if let Some(line) = lines.get(server) {
             return Err(Taken { address: line.address.clone(), since: line.since });
         }
-        let number = hub.line_number();
-        lines.insert(server.into(), Line { acts: sender, number, address, since: now() });
+        lines.insert(server.into(), Line { acts: Some(sender), address, since: now() });
         drop(lines);
-        Ok(Self { hub: Arc::clone(hub), server: server.into(), number, acts })
+        Ok(Self { hub: Arc::clone(hub), server: server.into(), acts })
+    }
+}
+
+impl Place {
+    /// Whose it is.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut lines = lock(&self.hub.lines);
-        if lines.get(&self.server).is_some_and(|line| line.number == self.number) {
-            lines.remove(&self.server);
-        }
+        lock(&self.hub.lines).remove(&self.server);
     }
 }
 
 impl Hub {
     /// Has something done at a server, and says what Asterisk said.
     pub(crate) async fn act(&self, server: &str, request: Request) -> Result<String, ActError> {
-        let acts = lock(&self.lines).get(server).map(|line| line.acts.clone());
+        let acts = lock(&self.lines).get(server).and_then(|line| line.acts.clone());
+        let is_up = |fleet: &mut Fleet| fleet.server(server).is_some_and(|it| it.info().connected);
+        let acts = acts.filter(|_| self.fleet(is_up));
         let acts = acts.ok_or_else(|| ActError::NotConnected(server.into()))?;
         let (done, outcome) = oneshot::channel();
-        match acts.try_send(Act { request, done }) {
+        let sent = acts.try_send(Act { request, done });
+        // The line ends when nobody can have anything done any more.
+        drop(acts);
+        match sent {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => {
                 return Err(ActError::TooMany(server.into()));
@@ -149,14 +157,16 @@ pub(crate) async fn carry(
                 Some(report) => hub.fleet(|fleet| end.report(fleet, report)),
                 None => break,
             },
-            act = place.acts.recv() => {
+            // Room is left for the fleet's one question and the clock's: this end never waits for the other, which
+            // may be waiting for this one to take reports.
+            act = place.acts.recv(), if asks.capacity() > ASKS_LEFT => {
                 // The line was taken away: its agent is to go.
                 let Some(act) = act else { break };
                 if !end.act(act, asks).await {
                     break;
                 }
             }
-            _ = lag.tick() => {
+            _ = lag.tick(), if !end.is_timed() => {
                 let ping = Request::Read { action: "Ping".into(), headers: Vec::new() };
                 let id = end.wait(Waiting::Clock(Instant::now()));
                 if asks.send(Ask { id, request: ping }).await.is_err() {
@@ -199,7 +209,16 @@ impl End<'_> {
         true
     }
 
+    /// Whether the clock runs.
+    fn is_timed(&self) -> bool {
+        self.asked.values().any(|waiting| matches!(waiting, Waiting::Clock(_)))
+    }
+
     async fn act(&mut self, act: Act, asks: &mpsc::Sender<Ask>) -> bool {
+        if act.done.is_closed() {
+            // Whoever wanted it was told that it took too long.
+            return true;
+        }
         let id = self.wait(Waiting::Person(act.done));
         asks.send(Ask { id, request: act.request }).await.is_ok()
     }

@@ -8,20 +8,22 @@ use std::time::Duration;
 use agent::{Ami, watch};
 use axum_server::tls_rustls::RustlsConfig;
 use fleet::{Link, Text, Via};
+use hyper_util::rt::TokioTimer;
+use hyper_util::server::conn::auto::Builder;
 use tokio::sync::mpsc;
 use universal::settings::Settings;
 
 use crate::config::{Config, ServerConfig};
 use crate::db::{Db, DbError};
 use crate::history::{self, Past};
-use crate::hub::Hub;
+use crate::hub::{Hub, now_ms};
 use crate::line::{Place, carry};
 use crate::tls::{self, TlsError};
 use crate::variables::Variables;
 
 /// Requests that are under way may end within that time when the hub stops.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
-/// How long a connection may take for its first request.
+/// How long a connection may take for a request's head, and may be silent.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const ASKS_MAX: usize = 64;
 
@@ -105,16 +107,25 @@ pub async fn serve(
     let served = match tls {
         Some((config, _)) => {
             let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(config));
-            let server =
-                server.map_err(HubError::Serve)?.first_request_timeout(FIRST_REQUEST_TIMEOUT);
+            let mut server = server.map_err(HubError::Serve)?;
+            bound(server.http_builder());
+            let server = server.first_request_timeout(FIRST_REQUEST_TIMEOUT);
             server.handle(handle).serve(service).await
         }
         None => {
-            let server = axum_server::from_tcp(listener).map_err(HubError::Serve)?;
+            let mut server = axum_server::from_tcp(listener).map_err(HubError::Serve)?;
+            bound(server.http_builder());
             server.first_request_timeout(FIRST_REQUEST_TIMEOUT).handle(handle).serve(service).await
         }
     };
+    hub.db.run(|db| crate::db::history::alive(db, now_ms())).await?;
     served.map_err(HubError::Serve)
+}
+
+/// Nobody holds a connection by saying nothing.
+fn bound<E>(http: &mut Builder<E>) {
+    http.http1().timer(TokioTimer::new()).header_read_timeout(FIRST_REQUEST_TIMEOUT);
+    http.http2().timer(TokioTimer::new()).keep_alive_interval(FIRST_REQUEST_TIMEOUT);
 }
 
 /// Watches a server from here, if it is to be.

@@ -19,10 +19,22 @@ enum Key {
     Address(IpAddr),
 }
 
+impl Key {
+    /// One customer has a whole /64 of IPv6.
+    fn address(from: IpAddr) -> Self {
+        Self::Address(match from.to_canonical() {
+            IpAddr::V6(v6) => (v6.to_bits() & !u128::from(u64::MAX)).to_be_bytes().into(),
+            v4 => v4,
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Tries {
     wrong: u32,
     last: Instant,
+    /// When the one before that was: a right one leaves no trace.
+    before: Instant,
 }
 
 impl Tries {
@@ -46,7 +58,7 @@ impl Throttle {
     /// How long to wait before this try is heard, if at all. One that is heard counts as wrong until
     /// [`Self::right`] says otherwise, so that many at once are no way around.
     pub(crate) fn begin(&mut self, now: Instant, user: &str, from: IpAddr) -> Option<Duration> {
-        let keys = [Key::User(user.to_owned()), Key::Address(from.to_canonical())];
+        let keys = [Key::User(user.to_owned()), Key::address(from)];
         let next =
             keys.iter().filter_map(|key| self.tries.get(key)).map(|tries| tries.next()).max();
         if let Some(wait) = next.and_then(|next| next.checked_duration_since(now))
@@ -58,10 +70,11 @@ impl Throttle {
             self.forget(now);
         }
         for key in keys {
-            let tries = self.tries.entry(key).or_insert(Tries { wrong: 0, last: now });
+            let tries = self.tries.entry(key).or_insert(Tries { wrong: 0, last: now, before: now });
             if now.duration_since(tries.last) > FORGET_AFTER {
                 tries.wrong = 0;
             }
+            tries.before = tries.last;
             (tries.wrong, tries.last) = (tries.wrong.saturating_add(1), now);
         }
         None
@@ -71,8 +84,8 @@ impl Throttle {
     /// or whoever has one account could try others' for ever; this one is taken back.
     pub(crate) fn right(&mut self, user: &str, from: IpAddr) {
         self.tries.remove(&Key::User(user.to_owned()));
-        if let Some(tries) = self.tries.get_mut(&Key::Address(from.to_canonical())) {
-            tries.wrong = tries.wrong.saturating_sub(1);
+        if let Some(tries) = self.tries.get_mut(&Key::address(from)) {
+            (tries.wrong, tries.last) = (tries.wrong.saturating_sub(1), tries.before);
         }
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Who {
     pub(crate) role: Role,
     /// Of a user with a session.
     pub(crate) session: Option<Session>,
+    /// Of a program.
+    token: Option<Hash>,
     pub(crate) address: IpAddr,
 }
 
@@ -67,6 +69,7 @@ impl Who {
                 name: format!("token:{name}"),
                 role,
                 session: None,
+                token: Some(hash),
                 address,
             }));
         }
@@ -75,16 +78,25 @@ impl Who {
         let session = hub.db.run(move |db| db::sessions::of(db, now_ms(), &hash)).await?;
         Ok(session.map(|row| {
             let session = Some(Session { hash, csrf: row.csrf });
-            Self { name: row.user, role: row.role, session, address }
+            Self { name: row.user, role: row.role, session, token: None, address }
         }))
     }
 
-    /// Whether they are still who they were, with at least that role.
+    /// Somebody who has shown nothing yet.
+    pub(crate) fn unknown(name: &str, address: IpAddr) -> Self {
+        Self { name: name.into(), role: Role::Viewer, session: None, token: None, address }
+    }
+
+    /// Whether they are still who they were, with at least that role. To ask is no use of a session.
     pub(crate) async fn is_still_good(&self, hub: &Hub) -> bool {
-        let Some(Session { hash, .. }) = self.session.clone() else { return true };
-        let found = hub.db.run(move |db| db::sessions::of(db, now_ms(), &hash)).await;
+        let (session, token) = (self.session.as_ref().map(|session| session.hash), self.token);
+        let found = hub.db.run(move |db| match (session, token) {
+            (Some(hash), _) => db::sessions::role_of(db, now_ms(), &hash),
+            (None, Some(hash)) => Ok(db::tokens::of(db, now_ms(), &hash)?.map(|(_, role)| role)),
+            (None, None) => Ok(None),
+        });
         // A database that cannot be read ends nobody's session.
-        found.is_err() || found.is_ok_and(|found| found.is_some_and(|row| row.role >= self.role))
+        found.await.map_or(true, |role| role.is_some_and(|role| role >= self.role))
     }
 
     async fn at_least(self, hub: &Hub, role: Role, parts: &Parts) -> Result<Self, Problem> {

@@ -96,6 +96,7 @@ impl Run {
 impl Enrol {
     fn run(self) -> anyhow::Result<Exit> {
         let config = Config::read(&self.config)?;
+        Enrolment::check_place(&config.state)?;
         let token = match self.token.as_str() {
             "-" => std::io::read_to_string(std::io::stdin()).context("standard input")?,
             token => token.to_owned(),

@@ -86,11 +86,19 @@ async fn confirm(hub: &Hub, who: &Who, shown: String) -> Result<(), Problem> {
 }
 
 /// Get a secret for one-time codes.
-#[utoipa::path(post, path = "/api/totp", tag = "account", responses((status = 200, body = Offer)))]
+#[utoipa::path(post, path = "/api/totp", tag = "account",
+    responses((status = 200, body = Offer), (status = 409, body = Words)))]
 pub(super) async fn begin_totp(
     State(hub): State<Arc<Hub>>,
     Oneself { who, .. }: Oneself,
 ) -> Result<Json<Offer>, Problem> {
+    let name = who.name.clone();
+    let known = hub.db.run(move |db| db::users::credentials(db, &name)).await?;
+    if known.is_some_and(|known| known.totp.is_some()) {
+        // Else whoever sits at a browser that was left open would make them their own.
+        let cure = "turn them off first, with the password";
+        return Err(Problem::conflict("codes are asked for already", cure));
+    }
     let mut bytes = [0; 20];
     let no_random = |_| {
         let error = "the system gives no random numbers";

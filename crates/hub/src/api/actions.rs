@@ -68,6 +68,9 @@ async fn act(
     if hub.fleet(|fleet| fleet.server(server).is_none()) {
         return Err(Problem::no_such("server", server));
     }
+    // Before it is done: nothing is done that is not written down.
+    let yet = Some("no outcome was heard".into());
+    let line = hub.audit(who, action, Some(server), target, Outcome::Failed, yet).await?;
     let done = hub.act(server, request).await;
     let (outcome, detail) = match &done {
         Ok(message) => (Outcome::Done, Some(message.clone()).filter(|it| !it.is_empty())),
@@ -76,7 +79,7 @@ async fn act(
         }
         Err(error) => (Outcome::Failed, Some(error.to_string())),
     };
-    hub.audit(who, action, Some(server), target, outcome, detail).await?;
+    hub.conclude(line, outcome, detail).await;
     Ok(Json(Said { message: done? }))
 }
 

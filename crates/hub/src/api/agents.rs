@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::body::{Body, Path};
 use super::problem::{Problem, Words};
 use crate::db::{self, AgentRow, DbError, Outcome};
-use crate::hub::Hub;
+use crate::hub::{Hub, now_ms};
 use crate::invite::{self, InviteError, Invited};
 use crate::who::Administrator;
 
@@ -68,6 +68,7 @@ pub(super) async fn remove(
     hub.hang_up(&server);
     if !hub.config.servers.iter().any(|it| it.name == server) {
         hub.fleet(|fleet| fleet.remove(&server));
+        hub.past.tell_removed(now_ms(), &server);
     }
     hub.audit(&who, "agent remove", Some(&server), server.clone(), Outcome::Done, None).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -49,14 +49,23 @@ pub(super) async fn login(
     Body(login): Body<Login>,
 ) -> Result<Response, Problem> {
     let from = address.ip().to_canonical();
+    // Whatever is no name is nobody's: it fills neither the throttle nor the log.
+    if db::users::check_name(&login.user).is_err() {
+        return Err(Problem::wrong_login());
+    }
     if let Some(wait) = lock(&hub.throttle).begin(Instant::now(), &login.user, from) {
         return Err(Problem::throttled(wait));
     }
     let checked = check(&hub, &login).await;
-    let who = Who { name: login.user.clone(), role: Role::Viewer, session: None, address: from };
+    let who = Who::unknown(&login.user, from);
     let Granted { role, totp } = match checked {
         Ok(granted) => granted,
-        Err(problem) => {
+        Err(Refused::Code(problem)) => {
+            // The password was right: nothing was wrong so far.
+            lock(&hub.throttle).right(&login.user, from);
+            return Err(problem);
+        }
+        Err(Refused::Login(problem)) => {
             hub.audit(&who, "login", None, "", Outcome::Refused, Some(problem.error().into()))
                 .await?;
             return Err(problem);
@@ -81,6 +90,20 @@ pub(super) async fn login(
     Ok(([(header::SET_COOKIE, cookie)], body).into_response())
 }
 
+/// Why a login is not one.
+enum Refused {
+    /// Something that was shown is wrong.
+    Login(Problem),
+    /// Only the code is missing.
+    Code(Problem),
+}
+
+impl<E: Into<Problem>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Login(error.into())
+    }
+}
+
 /// What a user gets.
 struct Granted {
     role: Role,
@@ -88,7 +111,7 @@ struct Granted {
 }
 
 /// What the user gets, if all that was shown is right.
-async fn check(hub: &Hub, login: &Login) -> Result<Granted, Problem> {
+async fn check(hub: &Hub, login: &Login) -> Result<Granted, Refused> {
     let name = login.user.clone();
     let known = hub.db.run(move |db| db::users::credentials(db, &name)).await?;
     let (shown, hash) =
@@ -98,7 +121,8 @@ async fn check(hub: &Hub, login: &Login) -> Result<Granted, Problem> {
     let totp = known.totp.is_some();
     if let Some(secret) = known.totp {
         let Some(code) = &login.code else {
-            return Err(Problem::needs_code("a one-time code is asked for, too"));
+            let problem = Problem::needs_code("a one-time code is asked for, too");
+            return Err(Refused::Code(problem));
         };
         super::account::use_code(hub, &login.user, &secret, code).await?;
     }
@@ -111,8 +135,13 @@ pub(super) async fn hashing<T: Send + 'static>(
     act: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let ending = || Problem::from(crate::db::DbError::Ending);
-    let _permit = hub.hashing.acquire().await.map_err(|_| ending())?;
-    tokio::task::spawn_blocking(act).await.map_err(|_| ending())
+    let permit = Arc::clone(&hub.hashing).acquire_owned().await.map_err(|_| ending())?;
+    // The permit goes with the work, which goes on when whoever wanted it has gone.
+    let work = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        act()
+    });
+    work.await.map_err(|_| ending())
 }
 
 /// Log out: the session ends.

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{any, get};
@@ -103,7 +103,10 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
         .route("/api/{*rest}", any(async || Problem::no_such_place()))
         .route(link::AGENT_PATH, get(crate::agents::connect))
         .fallback(crate::pages::page)
+        .layer(middleware::from_fn(carry_through))
         .layer(in_time)
+        // axum's own, smaller limit would be the one that counts.
+        .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(BODY_MAX_BYTES))
         .layer(compression())
         .layer(middleware::from_fn_with_state(Arc::clone(&hub), admit))
@@ -127,6 +130,15 @@ fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
 fn compression() -> CompressionLayer<impl tower_http::compression::predicate::Predicate> {
     let predicate = SizeAbove::new(1024).and(NotForContentType::const_new("text/event-stream"));
     CompressionLayer::new().compress_when(predicate)
+}
+
+/// What changes something goes on to its end, and into the audit log, when whoever asked has gone.
+async fn carry_through(request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return next.run(request).await;
+    }
+    let ended = tokio::spawn(next.run(request)).await;
+    ended.unwrap_or_else(|_| Problem::from(crate::db::DbError::Ending).into_response())
 }
 
 /// Lets in who may connect.

@@ -79,6 +79,15 @@ pub(super) async fn change(
     Path(name): Path<String>,
     Body(change): Body<Change>,
 ) -> Result<StatusCode, Problem> {
+    if change.totp == Some(true) {
+        let cure = "the users themselves turn it on, on the page Account";
+        return Err(Problem::invalid("codes cannot be turned on for somebody else", cure));
+    }
+    // All that may be wrong is found before anything is changed.
+    let new_hash = match change.password {
+        Some(shown) => Some(hash(&hub, shown).await?),
+        None => None,
+    };
     let mut changed = Vec::new();
     if let Some(role) = change.role {
         let named = name.clone();
@@ -86,8 +95,8 @@ pub(super) async fn change(
         found(kept, &name)?;
         changed.push(format!("role {}", role.word()));
     }
-    if let Some(shown) = change.password {
-        let (hash, named) = (hash(&hub, shown).await?, name.clone());
+    if let Some(hash) = new_hash {
+        let named = name.clone();
         let kept = who.session.as_ref().filter(|_| who.name == name).map(|session| session.hash);
         let set = move |db: &mut rusqlite::Connection| {
             users::set_password(db, &named, &hash, kept.as_ref().map(|hash| &hash[..]))
@@ -101,10 +110,6 @@ pub(super) async fn change(
         let is_there = hub.db.run(move |db| users::set_totp(db, &named, None)).await?;
         found(if is_there { db::Kept::Done } else { db::Kept::NotThere }, &name)?;
         changed.push("totp off".into());
-    }
-    if change.totp == Some(true) {
-        let cure = "the users themselves turn it on, on the page Account";
-        return Err(Problem::invalid("codes cannot be turned on for somebody else", cure));
     }
     let detail = Some(changed.join(", "));
     hub.audit(&who, "user change", None, name, Outcome::Done, detail).await?;

@@ -64,7 +64,8 @@ pub struct Entry {
     pub detail: Option<String>,
 }
 
-pub(crate) fn add(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
+/// Writes a line, and gives its number.
+pub(crate) fn add(db: &Connection, entry: &Entry) -> rusqlite::Result<i64> {
     db.execute(
         "INSERT INTO audit (at_ms, user, address, action, server, target, outcome, detail)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -79,6 +80,18 @@ pub(crate) fn add(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
             entry.detail
         ],
     )?;
+    Ok(db.last_insert_rowid())
+}
+
+/// What came of it in the end.
+pub(crate) fn conclude(
+    db: &Connection,
+    id: i64,
+    outcome: Outcome,
+    detail: Option<&str>,
+) -> rusqlite::Result<()> {
+    let set = "UPDATE audit SET outcome = ?2, detail = ?3 WHERE id = ?1";
+    db.execute(set, params![id, outcome, detail])?;
     Ok(())
 }
 

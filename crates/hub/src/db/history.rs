@@ -158,14 +158,14 @@ pub(crate) fn begin(db: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Forgets what was before, but for each peer's last state.
+/// Forgets what was before, but for what each peer was then.
 pub(crate) fn forget(db: &mut Connection, before_ms: i64) -> rusqlite::Result<()> {
     let transaction = db.transaction()?;
     transaction.execute("DELETE FROM call_history WHERE began_ms < ?1", [before_ms])?;
     transaction.execute(
         "DELETE FROM peer_history AS old WHERE at_ms < ?1 AND EXISTS (SELECT 1 FROM peer_history AS
          later WHERE later.server = old.server AND later.driver = old.driver AND later.name = old.name
-         AND (later.at_ms, later.id) > (old.at_ms, old.id))",
+         AND later.at_ms < ?1 AND (later.at_ms, later.id) > (old.at_ms, old.id))",
         [before_ms],
     )?;
     transaction.commit()

@@ -48,12 +48,34 @@ pub(crate) fn begin(
     transaction.commit()
 }
 
+/// The user's role, if the session is good.
+pub(crate) fn role_of(
+    db: &Connection,
+    now_ms: i64,
+    hash: &Hash,
+) -> rusqlite::Result<Option<Role>> {
+    Ok(find(db, now_ms, hash)?.map(|(session, _)| session.role))
+}
+
 /// The session, if it is good; it is used now.
 pub(crate) fn of(
     db: &Connection,
     now_ms: i64,
     hash: &Hash,
 ) -> rusqlite::Result<Option<SessionRow>> {
+    let Some((session, used_ms)) = find(db, now_ms, hash)? else { return Ok(None) };
+    if now_ms - used_ms > millis(NOTED_EVERY) {
+        db.execute("UPDATE session SET used_ms = ?2 WHERE hash = ?1", params![hash, now_ms])?;
+    }
+    Ok(Some(session))
+}
+
+/// The session, if it is good, and when it was used last.
+fn find(
+    db: &Connection,
+    now_ms: i64,
+    hash: &Hash,
+) -> rusqlite::Result<Option<(SessionRow, i64)>> {
     let one = "SELECT user, role, csrf, used_ms, session.created_ms
                FROM session JOIN user ON user.name = session.user WHERE hash = ?1";
     let found = db.query_row(one, [hash], |row| {
@@ -62,10 +84,7 @@ pub(crate) fn of(
     });
     let Some((session, used_ms, created_ms)) = found.optional()? else { return Ok(None) };
     let is_good = now_ms - used_ms <= millis(IDLE_MAX) && now_ms - created_ms <= millis(AGE_MAX);
-    if is_good && now_ms - used_ms > millis(NOTED_EVERY) {
-        db.execute("UPDATE session SET used_ms = ?2 WHERE hash = ?1", params![hash, now_ms])?;
-    }
-    Ok(is_good.then_some(session))
+    Ok(is_good.then_some((session, used_ms)))
 }
 
 pub(crate) fn end(db: &Connection, hash: &Hash) -> rusqlite::Result<()> {
