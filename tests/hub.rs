@@ -547,7 +547,11 @@ fn codes_are_asked_for_and_each_is_good_once(hub: &Hub) -> Result<()> {
     let wrong = api.ask("POST", "/api/totp/confirm", Some(&json!({ "code": "000000" })))?;
     assert_eq!(wrong.status, 422);
     assert_eq!(api.ask("POST", "/api/totp/confirm", Some(&code(0)))?.status, 204);
-    assert_eq!(api.ask("POST", "/api/totp", Some(&json!({})))?.status, 409, "not without the password");
+    assert_eq!(
+        api.ask("POST", "/api/totp", Some(&json!({})))?.status,
+        409,
+        "not without the password"
+    );
 
     let log_in = |code: &Value| {
         let login = json!({ "user": "otto", "password": PASSWORD, "code": code });

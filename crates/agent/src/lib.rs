@@ -17,5 +17,5 @@ pub mod remote;
 pub mod tls;
 mod watch;
 
-pub use ami::{Ami, AmiConfig};
+pub use ami::{Ami, AmiConfig, AmiError};
 pub use watch::{REPORTS_MAX, watch};

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fleet::{
-    CallState, CallView, Change, Direction, Driver, Freshness, Parts, Party, PeerId, PeerView,
-    Registration, Text, What,
+    CallState, CallView, Change, Direction, Driver, Freshness, Parts, Party, PeerId, Registration,
+    Text, What,
 };
 use tokio::sync::mpsc;
 use tokio::time::{interval, sleep};
@@ -143,7 +143,8 @@ impl Historian {
     fn change(&mut self, server: Text, what: What, at_ms: i64) {
         match what {
             What::Server(info) => {
-                if self.parts.insert(server.clone(), info.parts) != Some(info.parts) {
+                let before = self.parts.insert(server.clone(), info.parts);
+                if before != Some(info.parts) {
                     self.settle(&server, at_ms);
                 }
             }

@@ -19,7 +19,7 @@ pub struct Ask {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum Request {
-    /// One of the actions that only tell something ([`QUESTIONS`]).
+    /// One of the actions that only tell something (`QUESTIONS`).
     Read {
         /// Its name.
         action: String,

@@ -49,11 +49,7 @@ pub(crate) fn begin(
 }
 
 /// The user's role, if the session is good.
-pub(crate) fn role_of(
-    db: &Connection,
-    now_ms: i64,
-    hash: &Hash,
-) -> rusqlite::Result<Option<Role>> {
+pub(crate) fn role_of(db: &Connection, now_ms: i64, hash: &Hash) -> rusqlite::Result<Option<Role>> {
     Ok(find(db, now_ms, hash)?.map(|(session, _)| session.role))
 }
 
@@ -71,11 +67,7 @@ pub(crate) fn of(
 }
 
 /// The session, if it is good, and when it was used last.
-fn find(
-    db: &Connection,
-    now_ms: i64,
-    hash: &Hash,
-) -> rusqlite::Result<Option<(SessionRow, i64)>> {
+fn find(db: &Connection, now_ms: i64, hash: &Hash) -> rusqlite::Result<Option<(SessionRow, i64)>> {
     let one = "SELECT user, role, csrf, used_ms, session.created_ms
                FROM session JOIN user ON user.name = session.user WHERE hash = ?1";
     let found = db.query_row(one, [hash], |row| {
