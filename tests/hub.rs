@@ -348,7 +348,8 @@ fn logins_are_throttled_and_sessions_end() -> Result<()> {
     while answers.last() != Some(&429) && answers.len() < 12 {
         answers.push(anonymous.ask("POST", "/api/login", Some(&wrong))?.status);
     }
-    ensure!(answers.len() >= 6 && answers.last() == Some(&429), "{answers:?}");
+    // Two wrong codes have come from here before.
+    ensure!(answers.len() >= 4 && answers.last() == Some(&429), "{answers:?}");
     let right = json!({ "user": "vera", "password": PASSWORD });
     let answer = anonymous.ask("POST", "/api/login", Some(&right))?;
     assert_eq!(answer.status, 429, "a right one waits too, or it could be tried out");
