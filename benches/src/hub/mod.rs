@@ -23,7 +23,7 @@ use serde_json::Value;
 use tandem_lab::{AMI_PORT, AMI_SECRET, Api, Browser, Hub, Lab};
 
 use crate::Options;
-use crate::cpu;
+use crate::cpu::{self, CoreTime};
 use crate::report::{Goal, Report};
 use crate::stats;
 pub(crate) use record::{RECORD, record};
@@ -80,7 +80,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let seq = api.get("/api/state")?["seq"].as_u64().context("a sequence")?;
     let watch = Watch::start(api.event_stream(seq)?);
 
-    let start = start_up(&simulation, &watch)?;
+    let start = start_up(&simulation, &watch, hub.pid()?)?;
     let browser = lab.browser()?;
     browser.log_in(&hub.url(), "ann", PASSWORD)?;
     browser.see("grid", "Peers")?;
@@ -95,10 +95,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 struct Start {
     listed_s: f64,
     asked_s: f64,
+    /// The hub's processor time until then.
+    listed_cpu_s: f64,
+    asked_cpu_s: f64,
 }
 
 /// Lets the servers speak, and waits until the hub knows all.
-fn start_up(simulation: &Simulation, watch: &Watch) -> Result<Start> {
+fn start_up(simulation: &Simulation, watch: &Watch, pid: u32) -> Result<Start> {
+    let used = || cpu::time_used(pid).unwrap_or_default().as_secs_f64();
+    let (before, mut listed_cpu) = (used(), 0.0);
     let opened_ms = traffic::now_ms();
     let opened = simulation.open();
     let (mut listed, mut known) = (HashSet::new(), HashSet::new());
@@ -113,7 +118,7 @@ fn start_up(simulation: &Simulation, watch: &Watch) -> Result<Start> {
                     && value["peers"] == PEERS
                     && value["calls"] == CALLS;
                 if is_listed && listed.insert(change["server"].to_string()) {
-                    listed_ms = at_ms;
+                    (listed_ms, listed_cpu) = (at_ms, used());
                 }
             }
             // Only the question about one peer tells it.
@@ -130,7 +135,12 @@ fn start_up(simulation: &Simulation, watch: &Watch) -> Result<Start> {
             simulation.servers.iter().map(|server| server.state().details_answered).sum();
         format!("{} s after the first connection {asked} were asked", opened.elapsed().as_secs())
     })?;
-    Ok(Start { listed_s: (listed_ms - opened_ms) / 1e3, asked_s: (last_ms - opened_ms) / 1e3 })
+    Ok(Start {
+        listed_s: (listed_ms - opened_ms) / 1e3,
+        asked_s: (last_ms - opened_ms) / 1e3,
+        listed_cpu_s: listed_cpu - before,
+        asked_cpu_s: used() - before,
+    })
 }
 
 /// What came of the load.
@@ -144,6 +154,8 @@ struct Measured {
     told: Vec<(f64, Value)>,
     noted: Vec<page::Noted>,
     wrong: Vec<String>,
+    /// The share of time in which anybody used the client's and the hub's core.
+    busy: Vec<f64>,
 }
 
 fn measure(
@@ -163,10 +175,15 @@ fn measure(
     thread::sleep(WARM_UP);
     let (from, from_ms) = (Instant::now(), traffic::now_ms());
     let before = cpu::time_used(hub.pid()?)?;
+    let cores_before = [options.client, options.servers].map(CoreTime::of);
     thread::sleep(length);
     let used = cpu::time_used(hub.pid()?)? - before;
     let cores = used.as_secs_f64() / from.elapsed().as_secs_f64();
     let to_ms = traffic::now_ms();
+    let busy = [options.client, options.servers].into_iter().zip(cores_before);
+    let busy: Result<Vec<f64>> =
+        busy.map(|(core, before)| Ok(CoreTime::of(core)?.busy_since(before?))).collect();
+    let busy = busy?;
     let (resident_mb, highest_mb) = memory(hub.pid()?)?;
     let load = traffic.join().map_err(|_| anyhow::anyhow!("the load panicked"))???;
     thread::sleep(SETTLE);
@@ -175,7 +192,7 @@ fn measure(
     ensure!(complaints.is_empty(), "the page complains: {}", complaints.join("; "));
     let told = watch.take();
     let wrong = wrong(simulation, &api.get("/api/state")?);
-    Ok(Measured { load, from_ms, to_ms, cores, resident_mb, highest_mb, told, noted, wrong })
+    Ok(Measured { load, from_ms, to_ms, cores, resident_mb, highest_mb, told, noted, wrong, busy })
 }
 
 fn tell(report: &Report, options: &Options, start: &Start, measured: &Measured) -> Result<()> {
@@ -189,22 +206,27 @@ fn tell(report: &Report, options: &Options, start: &Start, measured: &Measured) 
     // All of them are looked for, so that none is taken for another.
     let all = watch::arrivals(&load.sent, &measured.told, &names);
     let sse = watch::arrivals(&counted, &measured.told, &names);
-    let (page, page_lost) = page::arrivals(&counted, &measured.noted);
-    let is_there = !page.is_empty() && !sse.delays_ms.is_empty();
+    let page = page::arrivals(&counted, &measured.noted);
+    let is_there = !page.delays.is_empty() && !sse.delays.is_empty();
     ensure!(
         is_there,
         "nothing has arrived: {} at the script, {} in the browser; {} of {} events are shown",
-        sse.delays_ms.len(),
-        page.len(),
+        sse.delays.len(),
+        page.delays.len(),
         counted.len(),
         load.all_ms.len()
     );
-    let mut table = report.table("delays", "where,milliseconds")?;
-    for (place, delays) in [("browser", &page), ("sse", &sse.delays_ms)] {
-        for delay in delays {
-            table.row(&[&place, delay])?;
+    let mut table = report.table("delays", "where,at_s,milliseconds")?;
+    let mut milliseconds = [Vec::new(), Vec::new()];
+    for ((place, arrived), all) in
+        [("browser", &page), ("script", &sse)].into_iter().zip(&mut milliseconds)
+    {
+        for (at_ms, delay) in &arrived.delays {
+            table.row(&[&place, &((at_ms - from_ms) / 1e3), delay])?;
+            all.push(*delay);
         }
     }
+    let [page_ms, sse_ms] = milliseconds;
     let calls = SERVERS * CALLS;
     let under =
         format!("{SERVERS} servers, {} peers, {calls} calls, {seconds:.0} s", SERVERS * PEERS);
@@ -219,24 +241,39 @@ fn tell(report: &Report, options: &Options, start: &Start, measured: &Measured) 
     kinds.sort_by(|one, other| other.1.cmp(one.1));
     let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
     println!("  sent in all: {}", kinds.join(", "));
+    let busy: Vec<_> =
+        measured.busy.iter().map(|share| format!("{:.0} %", share * 100.0)).collect();
+    println!(
+        "  cores in use, by whatever ran: the browser's and the simulation's {}, the hub's {}; load average {}",
+        busy[0],
+        busy[1],
+        fs::read_to_string("/proc/loadavg")?.split_whitespace().next().unwrap_or_default()
+    );
     let late = load.late.as_millis();
     let note =
         format!("{sent} in {seconds:.1} s; the simulation itself was late by {late} ms at most");
     figure("hub_events_per_s", "events/s", Goal::AtLeast(EVENTS_PER_S), rate, &note)?;
     let bound = |delays: &[f64]| stats::percentile_bound(delays, 0.99);
-    let note = format!("{}; {under}", told(&page));
-    figure("hub_event_p99_ms", "ms", GOAL_DELAY, bound(&page), &note)?;
-    let note = format!("{}, beside the browser", told(&sse.delays_ms));
-    figure("hub_sse_p99_ms", "ms", Goal::None, bound(&sse.delays_ms), &note)?;
+    let note = format!("{}; {under}", told(&page_ms));
+    figure("hub_event_p99_ms", "ms", GOAL_DELAY, bound(&page_ms), &note)?;
+    let note = format!("{}, beside the browser", told(&sse_ms));
+    figure("hub_sse_p99_ms", "ms", Goal::None, bound(&sse_ms), &note)?;
     let note = format!("{highest_mb:.0} MB at most since its start; {under}");
     figure("hub_rss_mb", "MB", GOAL_MEMORY, *resident_mb, &note)?;
     figure("hub_cpu_cores", "cores", GOAL_CORES, *cores, &under)?;
-    let note = "from the first connection until all lists are whole";
-    figure("hub_snapshot_s", "s", Goal::None, start.listed_s, note)?;
-    let note = format!("until each of {} peers was asked one by one, too", SERVERS * PEERS);
+    let note = format!(
+        "from the first connection until all lists are whole, {:.2} s of it the hub's processor time",
+        start.listed_cpu_s
+    );
+    figure("hub_snapshot_s", "s", Goal::None, start.listed_s, &note)?;
+    let note = format!(
+        "until each of {} peers was asked one by one, too; {:.2} s of processor time in all",
+        SERVERS * PEERS,
+        start.asked_cpu_s
+    );
     figure("hub_details_s", "s", Goal::None, start.asked_s, &note)?;
-    let lost = (all.lost + page_lost) as f64;
-    let note = format!("{} at the script, {page_lost} in the browser", all.lost);
+    let lost = (all.lost + page.lost) as f64;
+    let note = format!("{} at the script, {} in the browser", all.lost, page.lost);
     figure("hub_events_lost", "events", Goal::Exactly(0.0), lost, &note)?;
     let wrong = &measured.wrong;
     let first: Vec<&str> = wrong.iter().take(3).map(String::as_str).collect();

@@ -5,6 +5,7 @@ use serde_json::json;
 use tandem_lab::Browser;
 
 use super::traffic::{Sent, What};
+use super::watch::Arrived;
 
 /// Notes when the round trip of a row is another one: by the clock of this machine, in the moment in which the page
 /// has been changed.
@@ -72,13 +73,13 @@ pub(super) fn noted(browser: &Browser) -> Result<Vec<Noted>> {
     all.context("each has a time, a name and a number")
 }
 
-/// How long each event of a marked peer took to be seen, and how many never were.
-pub(super) fn arrivals(sent: &[Sent], noted: &[Noted]) -> (Vec<f64>, usize) {
+/// How long each event of a marked peer took to be seen.
+pub(super) fn arrivals(sent: &[Sent], noted: &[Noted]) -> Arrived {
     let marked = sent.iter().filter_map(|sent| match &sent.what {
         What::RoundTrip { number, us, is_marked: true } => Some((sent.at_ms, number, us / 1000)),
         _ => None,
     });
-    let (mut delays, mut lost) = (Vec::new(), 0);
+    let mut arrived = Arrived::default();
     let marked: Vec<_> = marked.collect();
     for (at_ms, number, trip) in &marked {
         // It, or a later one that took its place before the page was changed.
@@ -93,9 +94,9 @@ pub(super) fn arrivals(sent: &[Sent], noted: &[Noted]) -> (Vec<f64>, usize) {
             *name == **number && *when + 1.0 >= *at_ms && (shown == trip || later.contains(shown))
         };
         match noted.iter().find(is_it) {
-            Some((when, ..)) => delays.push(when - at_ms),
-            None => lost += 1,
+            Some((when, ..)) => arrived.delays.push((*at_ms, when - at_ms)),
+            None => arrived.lost += 1,
         }
     }
-    (delays, lost)
+    arrived
 }

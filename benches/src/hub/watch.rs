@@ -76,10 +76,13 @@ impl Watch {
     }
 }
 
+/// When an event was written, and how long it took from there, both in milliseconds.
+pub(super) type Delay = (f64, f64);
+
 /// How long each event took to arrive.
 #[derive(Debug, Default)]
 pub(super) struct Arrived {
-    pub(super) delays_ms: Vec<f64>,
+    pub(super) delays: Vec<Delay>,
     /// Events of which nothing was ever seen.
     pub(super) lost: usize,
 }
@@ -93,7 +96,7 @@ impl Awaited<'_> {
     fn seen(&mut self, at_ms: f64, arrived: &mut Arrived, is_seen: impl Fn(&What) -> bool) {
         let last = self.0.iter().rposition(|sent| sent.at_ms <= at_ms && is_seen(&sent.what));
         for sent in self.0.drain(..last.map_or(0, |last| last + 1)) {
-            arrived.delays_ms.push(at_ms - sent.at_ms);
+            arrived.delays.push((sent.at_ms, at_ms - sent.at_ms));
         }
     }
 }
