@@ -146,13 +146,17 @@ impl Historian {
 
     /// What nobody sees is not known: the time that follows is no time of being registered.
     fn out_of_sight(&mut self, server: &Text, parts: &Parts, at_ms: i64) {
+        let is_gone = |part| matches!(part, Freshness::AsOf(_));
+        // A server's counts change with its calls and phones, and this looks at all phones of all servers.
+        if ![parts.pjsip, parts.iax2, parts.sip].into_iter().any(is_gone) {
+            return;
+        }
         let gone = |driver| {
-            let part = match driver {
+            is_gone(match driver {
                 Driver::Pjsip => parts.pjsip,
                 Driver::Iax2 => parts.iax2,
                 Driver::Sip => parts.sip,
-            };
-            matches!(part, Freshness::AsOf(_))
+            })
         };
         for ((of, id), registration) in &mut self.peers {
             if of == server && gone(id.driver) && *registration != Registration::Unknown {
