@@ -403,12 +403,13 @@ impl<'a> Traffic<'a> {
                 (Some(What::RoundTrip { number, us, is_marked }), us.to_string())
             }
             "Removed" | "Unreachable" => {
-                peer.registration = match status {
+                let is = match status {
                     "Removed" => Registration::Unregistered,
                     _ => Registration::Unreachable,
                 };
-                let is = peer.registration;
-                (Some(What::Registration { number, is }), "0".to_owned())
+                // One that is still unreachable is nothing new to anybody.
+                let is_news = std::mem::replace(&mut peer.registration, is) != is;
+                (is_news.then_some(What::Registration { number, is }), "0".to_owned())
             }
             _ => (None, String::new()),
         }
