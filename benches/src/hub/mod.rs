@@ -253,6 +253,9 @@ fn tell(report: &Report, options: &Options, start: &Start, measured: &Measured) 
     let note =
         format!("{sent} in {seconds:.1} s; the simulation itself was late by {late} ms at most");
     figure("hub_events_per_s", "events/s", Goal::AtLeast(EVENTS_PER_S), rate, &note)?;
+    if rate < EVENTS_PER_S {
+        println!("  that is less than is promised: the other figures are void");
+    }
     let bound = |delays: &[f64]| stats::percentile_bound(delays, 0.99);
     let note = format!("{}; {under}", told(&page_ms));
     figure("hub_event_p99_ms", "ms", GOAL_DELAY, bound(&page_ms), &note)?;

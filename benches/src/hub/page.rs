@@ -100,3 +100,25 @@ pub(super) fn arrivals(sent: &[Sent], noted: &[Noted]) -> Arrived {
     }
     arrived
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_shows_the_event_or_the_one_that_overtook_it() {
+        let event = |at_ms, us| {
+            let what = What::RoundTrip { number: "200".to_owned(), us, is_marked: true };
+            Sent { at_ms, server: 0, what }
+        };
+        let sent = [event(10.4, 11_000), event(20.0, 21_000), event(30.0, 31_000)];
+        let noted = [
+            (5.0, "200".to_owned(), 11),
+            (60.0, "201".to_owned(), 11),
+            (70.0, "200".to_owned(), 21),
+        ];
+        let arrived = arrivals(&sent, &noted);
+        assert_eq!(arrived.delays, [(10.4, 70.0 - 10.4), (20.0, 50.0)]);
+        assert_eq!(arrived.lost, 1);
+    }
+}

@@ -205,3 +205,74 @@ impl Legs {
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn names() -> Vec<String> {
+        vec!["pbx01".to_owned()]
+    }
+
+    fn sent(at_ms: f64, what: What) -> Sent {
+        Sent { at_ms, server: 0, what }
+    }
+
+    fn round_trip(at_ms: f64, us: u32) -> Sent {
+        sent(at_ms, What::RoundTrip { number: "200".to_owned(), us, is_marked: false })
+    }
+
+    fn leg(at_ms: f64, channel: &str, rank: u8) -> Sent {
+        sent(at_ms, What::Leg { call: "1.1".to_owned(), channel: channel.to_owned(), rank })
+    }
+
+    fn told(at_ms: f64, what: &str, value: &Value) -> (f64, Value) {
+        (at_ms, json!([{ "seq": 1, "server": "pbx01", "what": what, "value": value }]))
+    }
+
+    #[test]
+    fn an_event_that_was_overtaken_arrives_with_the_one_that_did_it() {
+        let sent = [round_trip(10.0, 7), round_trip(20.0, 8), round_trip(90.0, 9)];
+        let told = [
+            told(70.0, "peer", &json!({ "name": "200", "round_trip_us": 8 })),
+            told(80.0, "peer", &json!({ "name": "201", "round_trip_us": 9 })),
+        ];
+        let arrived = arrivals(&sent, &told, &names());
+        assert_eq!(arrived.delays, [(10.0, 60.0), (20.0, 50.0)]);
+        assert_eq!(arrived.lost, 1, "the last is shown nowhere");
+    }
+
+    #[test]
+    fn what_is_shown_before_an_event_was_written_is_not_of_that_event() {
+        let told = [told(70.0, "peer", &json!({ "name": "200", "round_trip_us": 8 }))];
+        assert_eq!(arrivals(&[round_trip(71.0, 8)], &told, &names()).lost, 1);
+    }
+
+    #[test]
+    fn legs_arrive_as_far_as_they_are_shown_and_all_with_the_end_of_the_call() {
+        let sent = [
+            leg(1.0, "a", KNOWN),
+            leg(2.0, "b", KNOWN),
+            leg(3.0, "b", RINGING),
+            leg(4.0, "b", UP),
+            leg(50.0, "a", GONE),
+            leg(51.0, "b", GONE),
+        ];
+        let legs = json!([
+            { "channel": "a", "state": 4, "bridge": null },
+            { "channel": "b", "state": 5, "bridge": null },
+        ]);
+        let alone = json!([{ "channel": "b", "state": 6, "bridge": null }]);
+        let told = [
+            told(10.0, "call", &json!({ "id": "1.1", "legs": legs })),
+            told(60.0, "call", &json!({ "id": "1.1", "legs": alone })),
+            told(70.0, "call_gone", &json!("1.1")),
+        ];
+        let arrived = arrivals(&sent, &told, &names());
+        let delays: Vec<f64> = arrived.delays.iter().map(|(_, delay)| *delay).collect();
+        assert_eq!(delays, [9.0, 8.0, 7.0, 56.0, 10.0, 19.0]);
+        assert_eq!(arrived.lost, 0);
+    }
+}
