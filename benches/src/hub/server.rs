@@ -58,6 +58,17 @@ pub(super) struct Call {
     pub(super) called: usize,
 }
 
+/// A channel that is there.
+#[derive(Clone, Debug)]
+pub(super) struct Channel {
+    pub(super) names: Names,
+    /// Whether it is the caller's.
+    pub(super) is_caller: bool,
+    /// `ChannelState` and its text.
+    pub(super) state: (String, String),
+    pub(super) is_in_bridge: bool,
+}
+
 /// What is true, and where it is told.
 #[derive(Debug)]
 pub(super) struct State {
@@ -65,6 +76,8 @@ pub(super) struct State {
     pub(super) peers: Vec<Peer>,
     /// Those that are up, by the caller's `Uniqueid`.
     pub(super) calls: BTreeMap<String, Call>,
+    /// By their `Uniqueid`, those of calls that begin or end among them.
+    pub(super) channels: BTreeMap<String, Channel>,
     pub(super) writer: Option<TcpStream>,
     pub(super) details_answered: usize,
     next_channel: u32,
@@ -99,6 +112,7 @@ impl Server {
             name: name.clone(),
             peers: (0..PEERS).map(peer).collect(),
             calls: BTreeMap::new(),
+            channels: BTreeMap::new(),
             writer: None,
             details_answered: 0,
             next_channel: 1,
@@ -108,6 +122,11 @@ impl Server {
             let call = state.new_call(pair[0], pair[1]);
             let names = call.names.clone();
             state.calls.insert(names[Name::CallerId as usize].clone(), call);
+            for (is_caller, id) in [(true, Name::CallerId), (false, Name::CalledId)] {
+                let (names, state_of) = (names.clone(), ("6".to_owned(), "Up".to_owned()));
+                let channel = Channel { names, is_caller, state: state_of, is_in_bridge: true };
+                state.channels.insert(channel.names[id as usize].clone(), channel);
+            }
             for (place, channel) in [(pair[0], Name::CallerChannel), (pair[1], Name::CalledChannel)]
             {
                 state.peers[place].channel = Some(names[channel as usize].clone());
@@ -174,9 +193,15 @@ impl State {
                     all.find(|message| message.is("Channel", name)).expect("both were recorded")
                 };
                 let (caller, called) = (item(Name::CallerChannel), item(Name::CalledChannel));
-                for call in self.calls.values() {
-                    list.item(caller, &call.names, &[]);
-                    list.item(called, &call.names, &[]);
+                for channel in self.channels.values() {
+                    let item = if channel.is_caller { caller } else { called };
+                    let bridge = match channel.is_in_bridge {
+                        true => channel.names[Name::Bridge as usize].as_str(),
+                        false => "",
+                    };
+                    let (state, text) = &channel.state;
+                    let set = [("ChannelState", state.as_str()), ("ChannelStateDesc", text)];
+                    list.item(item, &channel.names, &[set[0], set[1], ("BridgeId", bridge)]);
                 }
                 list.end();
             }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 
-use super::recording::{Name, Piece, Recording, Template};
-use super::server::{Call, PEERS, Registration, SERVERS, Server, State};
+use super::recording::{Name, Names, Piece, Recording, Template};
+use super::server::{Call, Channel, PEERS, Registration, SERVERS, Server, State};
 
 /// Events a second, of all servers together: so many are promised, and a few more are sent, for bursts are not cut
 /// where the time that counts begins and ends.
@@ -364,7 +364,7 @@ impl<'a> Traffic<'a> {
                 what
             }
             "DeviceStateChange" => device(state, call, template),
-            _ => leg(call, &mut script.ranks, template),
+            _ => leg(state, call, &mut script.ranks, template),
         };
         let mut set: Vec<(&str, &str)> = Vec::new();
         if !round_trip.is_empty() {
@@ -436,12 +436,39 @@ fn device(state: &mut State, call: &Call, template: &Template) -> Option<What> {
     is_news.then(|| What::Device { number: peer.number.clone(), is })
 }
 
-fn leg(call: &Call, ranks: &mut [u8; 2], template: &Template) -> Option<What> {
-    let (at, channel) = match () {
-        () if template.is("Uniqueid", Name::CallerId) => (0, Name::CallerChannel),
-        () if template.is("Uniqueid", Name::CalledId) => (1, Name::CalledChannel),
+/// What an event makes of the channel that it is about.
+fn make_true(state: &mut State, names: &Names, id: Name, template: &Template) {
+    let value = |header| template.plain(header).unwrap_or_default().to_owned();
+    let told = (value("ChannelState"), value("ChannelStateDesc"));
+    let (key, is_caller) = (names[id as usize].clone(), id == Name::CallerId);
+    match template.event() {
+        "Newchannel" => {
+            let names = names.clone();
+            let channel = Channel { names, is_caller, state: told, is_in_bridge: false };
+            state.channels.insert(key, channel);
+        }
+        "Hangup" => {
+            state.channels.remove(&key);
+        }
+        event => {
+            let Some(channel) = state.channels.get_mut(&key) else { return };
+            match event {
+                "Newstate" => channel.state = told,
+                "BridgeEnter" => channel.is_in_bridge = true,
+                "BridgeLeave" => channel.is_in_bridge = false,
+                _ => {}
+            }
+        }
+    }
+}
+
+fn leg(state: &mut State, call: &Call, ranks: &mut [u8; 2], template: &Template) -> Option<What> {
+    let (at, channel, id) = match () {
+        () if template.is("Uniqueid", Name::CallerId) => (0, Name::CallerChannel, Name::CallerId),
+        () if template.is("Uniqueid", Name::CalledId) => (1, Name::CalledChannel, Name::CalledId),
         () => return None,
     };
+    make_true(state, &call.names, id, template);
     let rank = match (template.event(), template.plain("ChannelState")) {
         ("Newchannel", _) => KNOWN,
         ("Newstate", Some("5")) => RINGING,
