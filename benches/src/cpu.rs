@@ -130,6 +130,41 @@ pub(crate) fn time_used(pid: u32) -> Result<Duration> {
     Ok(Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0)))
 }
 
+/// What a core has done since the machine started.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct CoreTime {
+    busy: f64,
+    all: f64,
+}
+
+impl CoreTime {
+    /// As `/proc/stat` has it.
+    ///
+    /// # Errors
+    ///
+    /// If it has no such core.
+    pub(crate) fn of(core: Core) -> Result<Self> {
+        let stat = fs::read_to_string("/proc/stat").context("read /proc/stat")?;
+        let name = format!("cpu{core} ");
+        let line = stat.lines().find_map(|line| line.strip_prefix(&name));
+        line.and_then(Self::parse).with_context(|| format!("no core {core} in /proc/stat"))
+    }
+
+    /// `user nice system idle iowait irq softirq steal guest guest_nice`, guests' time being in the first two.
+    fn parse(line: &str) -> Option<Self> {
+        let times: Option<Vec<f64>> =
+            line.split_whitespace().take(8).map(|time| time.parse().ok()).collect();
+        let times = times.filter(|times| times.len() == 8)?;
+        let all: f64 = times.iter().sum();
+        Some(Self { busy: all - times[3] - times[4], all })
+    }
+
+    /// The share of time since `before` in which somebody used it.
+    pub(crate) fn busy_since(self, before: Self) -> f64 {
+        (self.busy - before.busy) / (self.all - before.all).max(1.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +174,14 @@ mod tests {
         assert_eq!(parse_list("0-2,5"), Some(vec![0, 1, 2, 5]));
         assert_eq!(parse_list("7"), Some(vec![7]));
         assert_eq!(parse_list("x"), None);
+    }
+
+    #[test]
+    fn a_core_is_busy_while_it_is_neither_idle_nor_waits() {
+        let before = CoreTime::parse("10 0 10 100 0 0 0 0 0 0").unwrap();
+        let after = CoreTime::parse("30 0 20 160 10 0 0 0 5 0").unwrap();
+        assert_eq!(after.busy_since(before), 0.3);
+        assert_eq!(CoreTime::parse("10 0 10"), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod child;
 mod cluster;
 mod cpu;
 mod dialplan;
+mod hub;
 mod register;
 mod report;
 mod stats;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::cpu::Core;
 
@@ -84,6 +85,11 @@ const BENCHES: &[Bench] = &[
         about: "two copies: reads while a cache is dead, hung or being healed, their price, the ring",
         run: cluster::run,
     },
+    Bench {
+        name: "hub",
+        about: "the hub under 20 servers, 10,000 peers and 500 events a second: delay, memory, processor",
+        run: hub::run,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -102,6 +108,10 @@ fn run() -> Result<()> {
     // The bench starts itself as what is measured; it has one core then.
     if std::env::args().nth(1).as_deref() == Some(cache::SERVE) {
         return cache::serve(std::env::args().skip(2));
+    }
+    if std::env::args().nth(1).as_deref() == Some(hub::RECORD) {
+        let path = std::env::args().nth(2).context("record into which file?")?;
+        return hub::record(Path::new(&path));
     }
     // Before anything is pinned, us too.
     let (client, servers) = cpu::client_and_server()?;

@@ -1,6 +1,6 @@
 //! A client of the hub's API: as a script, or as the console is one.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -120,18 +120,12 @@ impl Api {
     ///
     /// If it is refused.
     pub fn events(&self, since: u64) -> Result<Events> {
-        let path = format!("/api/events?since={since}");
-        let mut response = self.send("GET", &path, None)?;
-        if response.status() != 200 {
-            let answer = self.answer(&mut response)?;
-            return Err(self.refused(&path, &answer));
-        }
         let (sender, lines) = mpsc::channel();
-        let body = response.into_body().into_with_config().limit(u64::MAX).reader();
+        let stream = self.event_stream(since)?;
         // It ends when the hub does, or when nobody listens.
         thread::spawn(move || {
             let mut event = String::new();
-            for line in BufReader::new(body).lines() {
+            for line in stream.lines() {
                 let Ok(line) = line else { return };
                 if let Some(name) = line.strip_prefix("event: ") {
                     event = name.to_owned();
@@ -144,6 +138,22 @@ impl Api {
             }
         });
         Ok(Events { lines, log: self.log.clone() })
+    }
+
+    /// The same, as it comes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::events`].
+    pub fn event_stream(&self, since: u64) -> Result<impl BufRead + Send + 'static> {
+        let path = format!("/api/events?since={since}");
+        let mut response = self.send("GET", &path, None)?;
+        if response.status() != 200 {
+            let answer = self.answer(&mut response)?;
+            return Err(self.refused(&path, &answer));
+        }
+        let body = response.into_body().into_with_config().limit(u64::MAX);
+        Ok(BufReader::new(body.reader()))
     }
 
     fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Response<ureq::Body>> {
