@@ -28,6 +28,8 @@ const RINGS: Duration = Duration::from_millis(1500);
 const AWAY: Duration = Duration::from_secs(4);
 /// A peer is left alone for so long, so that what is shown of it is of one event only.
 const REST: Duration = Duration::from_secs(3);
+/// What a server may begin at once.
+const BEGIN_MAX: usize = 100;
 /// How often is looked at what is due.
 const STEP: Duration = Duration::from_millis(1);
 /// Bound of what is under way when the load is over.
@@ -171,7 +173,11 @@ impl<'a> Traffic<'a> {
                 self.asked(at, 0)?;
             }
             let due = elapsed_s * PACE_PER_S / SERVERS as f64;
-            while self.paces[at].written < due && self.due_scripts(Some(at))? == 0 {
+            // When no peer is free, nothing can begin.
+            for _ in 0..BEGIN_MAX {
+                if self.paces[at].written >= due || self.due_scripts(Some(at))? > 0 {
+                    break;
+                }
                 self.begin(at)?;
             }
         }
