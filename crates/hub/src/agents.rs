@@ -17,10 +17,11 @@ use link::{Hello, KEY_SCHEME, Report, SUBPROTOCOL, TOKEN_SCHEME, Welcome};
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 
-use crate::db;
+use crate::db::{self, Outcome};
 use crate::hub::{Hub, now, now_ms};
 use crate::line::{Place, carry};
 use crate::secret;
+use crate::who::Who;
 
 /// How long an agent may take for its first word.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,7 +66,8 @@ pub(crate) async fn connect(
     let upgrade = upgrade.protocols([SUBPROTOCOL]).max_message_size(link::FRAME_MAX_BYTES);
     if is_new {
         return upgrade.on_upgrade(move |socket| async move {
-            if let Err(why) = enrol(&hub, socket, &server, hash).await {
+            let who = Who::unknown(&format!("agent:{server}"), address.ip());
+            if let Err(why) = enrol(&hub, socket, &who, &server, hash).await {
                 tracing::warn!("{address} did not enrol as {server}: {why}");
             }
         });
@@ -99,6 +101,7 @@ fn refuse(status: StatusCode, why: &str) -> Response {
 async fn enrol(
     hub: &Hub,
     mut socket: WebSocket,
+    who: &Who,
     server: &str,
     token: secret::Hash,
 ) -> Result<(), String> {
@@ -110,6 +113,8 @@ async fn enrol(
         Some(of) if of == server => {}
         _ => return Err("the token was used at the same time".into()),
     }
+    let written = hub.audit(who, "agent enrol", Some(server), server, Outcome::Done, None).await;
+    written.map_err(|error| error.to_string())?;
     // Whoever had the key before has it no more.
     hub.hang_up(server);
     hub.add_server(server);

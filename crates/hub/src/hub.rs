@@ -19,6 +19,9 @@ use crate::who::Who;
 /// Passwords that are hashed at once: each takes 19 MiB.
 const HASHED_AT_ONCE: usize = 2;
 
+/// Questions to the caches at once: each may hold 256 values of 1 MB.
+const ASKED_AT_ONCE: usize = 4;
+
 #[derive(Debug)]
 pub(crate) struct Hub {
     pub(crate) config: Config,
@@ -29,6 +32,8 @@ pub(crate) struct Hub {
     pub(crate) variables: Option<Arc<Variables>>,
     pub(crate) throttle: Mutex<Throttle>,
     pub(crate) hashing: Arc<Semaphore>,
+    /// Questions to the caches.
+    pub(crate) asking: Arc<Semaphore>,
     /// Secrets of one-time codes that were offered, by user: they count once a code was shown.
     pub(crate) offered: Mutex<HashMap<String, String>>,
     pub(crate) lines: Mutex<HashMap<String, Line>>,
@@ -56,6 +61,7 @@ impl Hub {
             variables,
             throttle: Mutex::default(),
             hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
+            asking: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
             offered: Mutex::default(),
             lines: Mutex::default(),
             past,

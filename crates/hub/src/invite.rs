@@ -53,7 +53,9 @@ const LIFE_MS: i64 = 86_400_000;
 pub fn invite(config: &Config, server: &str) -> Result<Invited, InviteError> {
     let db = Db::open(&config.database())?;
     let fingerprint = if config.is_tls() { tls::prepare(config)?.1 } else { None };
-    make(config, &db, fingerprint, server)
+    let invited = make(config, &db, fingerprint, server)?;
+    db.now(|db| db::audit::note(db, now_ms(), "agent invite", server))?;
+    Ok(invited)
 }
 
 pub(crate) fn make(

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use hub::config::{Config, DEFAULT_PATH};
 use hub::db::users::{self, Kept};
-use hub::db::{Db, Role};
+use hub::db::{Db, Role, audit};
 use hub::password;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde::Serialize;
@@ -82,6 +82,7 @@ impl User {
                     is_new,
                     "there is a user {name:?} already: \"tandem user passwd\" gives a new password"
                 );
+                note(&db, "user add", &name)?;
                 complain!("{name} may log in, as {}", role.word());
                 Ok(Exit::Done)
             }
@@ -89,19 +90,32 @@ impl User {
             Command::Passwd { name } => {
                 let hash = password::hash(&ask(&name)?)?;
                 let is_there = db.now(|db| users::set_password(db, &name, &hash, None))?;
-                told(if is_there { Kept::Done } else { Kept::NotThere }, &name)
+                let kept = if is_there { Kept::Done } else { Kept::NotThere };
+                told(&db, kept, "user passwd", &name)
             }
             Command::Role { name, role } => {
-                told(db.now(|db| users::set_role(db, &name, role))?, &name)
+                let kept = db.now(|db| users::set_role(db, &name, role))?;
+                told(&db, kept, "user role", &name)
             }
-            Command::Del { name } => told(db.now(|db| users::remove(db, &name))?, &name),
+            Command::Del { name } => {
+                let kept = db.now(|db| users::remove(db, &name))?;
+                told(&db, kept, "user del", &name)
+            }
         }
     }
 }
 
-fn told(kept: Kept, name: &str) -> anyhow::Result<Exit> {
+/// Into the hub's audit log.
+fn note(db: &Db, action: &str, name: &str) -> anyhow::Result<()> {
+    Ok(db.now(|db| audit::note(db, now_ms(), action, name))?)
+}
+
+fn told(db: &Db, kept: Kept, action: &str, name: &str) -> anyhow::Result<Exit> {
     match kept {
-        Kept::Done => Ok(Exit::Done),
+        Kept::Done => {
+            note(db, action, name)?;
+            Ok(Exit::Done)
+        }
         Kept::NotThere => {
             complain!("there is no user {name:?}");
             Ok(Exit::Missing)

@@ -63,13 +63,19 @@ pub(super) struct Value {
 const VARIABLES_MAX: usize = 5000;
 const REGISTRATIONS_MAX: usize = 20_000;
 
+/// Asks the caches, few at once: all values of an answer are held.
 async fn ask<T: Send + 'static>(
+    hub: &Hub,
     variables: &Arc<Variables>,
     act: impl FnOnce(&Variables) -> T + Send + 'static,
 ) -> Result<T, Problem> {
+    let permit = Arc::clone(&hub.asking).acquire_owned().await.map_err(|_| DbError::Ending)?;
     let variables = Arc::clone(variables);
-    let done = tokio::task::spawn_blocking(move || act(&variables)).await;
-    done.map_err(|_| DbError::Ending.into())
+    let done = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        act(&variables)
+    });
+    done.await.map_err(|_| DbError::Ending.into())
 }
 
 fn configured(hub: &Hub) -> Result<&Arc<Variables>, Problem> {
@@ -90,7 +96,7 @@ pub(super) async fn list(
 ) -> Result<Json<List>, Problem> {
     let Some(variables) = &hub.variables else { return Ok(Json(List::default())) };
     let limit = wanted.limit.unwrap_or(VARIABLES_MAX).min(VARIABLES_MAX);
-    let ask = ask(variables, move |variables| {
+    let ask = ask(&hub, variables, move |variables| {
         let found = variables.list(&wanted.prefix, limit);
         List {
             configured: true,
@@ -111,7 +117,7 @@ pub(super) async fn registrations(
     _: Who,
 ) -> Result<Json<Registrations>, Problem> {
     let Some(variables) = &hub.variables else { return Ok(Json(Registrations::default())) };
-    let ask = ask(variables, |variables| {
+    let ask = ask(&hub, variables, |variables| {
         let found = variables.registrations(REGISTRATIONS_MAX);
         Registrations {
             configured: true,
@@ -135,7 +141,7 @@ pub(super) async fn put(
     let named = name.clone();
     let ttl = ttl_s.map(Duration::from_secs);
     let set = move |variables: &Variables| variables.set(&named, value.as_bytes(), ttl);
-    let done = ask(configured(&hub)?, set).await?;
+    let done = ask(&hub, configured(&hub)?, set).await?;
     told(&hub, &who, "variable set", name, done).await
 }
 
@@ -148,7 +154,7 @@ pub(super) async fn delete(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let named = name.clone();
-    let done = ask(configured(&hub)?, move |variables| variables.delete(&named)).await?;
+    let done = ask(&hub, configured(&hub)?, move |variables| variables.delete(&named)).await?;
     told(&hub, &who, "variable delete", name, done).await
 }
 

@@ -64,6 +64,19 @@ pub struct Entry {
     pub detail: Option<String>,
 }
 
+/// Writes down what was done in a shell of the hub's machine, by whoever may write the database.
+///
+/// # Errors
+///
+/// SQLite's.
+pub fn note(db: &Connection, at_ms: i64, action: &str, target: &str) -> rusqlite::Result<()> {
+    let (user, address) = ("shell".into(), "local".into());
+    let (action, target) = (action.into(), target.into());
+    let (server, outcome, detail) = (None, Outcome::Done, None);
+    add(db, &Entry { id: 0, at_ms, user, address, action, server, target, outcome, detail })?;
+    Ok(())
+}
+
 /// Writes a line, and gives its number.
 pub(crate) fn add(db: &Connection, entry: &Entry) -> rusqlite::Result<i64> {
     db.execute(

@@ -4,7 +4,7 @@
 //! (WAL), so a process that is killed at any moment leaves the last whole transaction.
 
 pub(crate) mod agents;
-pub(crate) mod audit;
+pub mod audit;
 pub(crate) mod history;
 mod schema;
 pub(crate) mod sessions;
