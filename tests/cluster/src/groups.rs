@@ -308,16 +308,20 @@ fn header(group: &Group, scenarios: &[&str], plan: &Plan, lab: &Lab) -> Header {
     }
 }
 
-/// The names that a scenario has in a history: before old content can come back it has to be saved.
+/// The names that a scenario has in a history: before old content can come back it has to be saved, and before
+/// memory is short it has to be made so.
 fn recorded(scenario: &str) -> Vec<&str> {
     match scenario {
         "old content" => vec![SAVED, scenario],
+        "evicting" => vec![SMALL, scenario],
         _ => vec![scenario],
     }
 }
 
 /// A cache server is stopped with its content and goes on at once.
 const SAVED: &str = "restarted with content";
+/// A cache server is started again with little memory.
+const SMALL: &str = "emptied, and small";
 
 fn befall_caches(rig: &Rig<'_>, plan: &Plan, name: &str) -> Result<()> {
     let (one, two) = (rig.lab.cache(1), rig.lab.cache(2));
@@ -403,7 +407,7 @@ fn evicting(rig: &Rig<'_>, plan: &Plan, name: &str, cache: &Cache) -> Result<()>
         cache.set_options(CacheOptions { memory_mib: SMALL_MIB, evicts: true, restartable: false });
         Ok(cache.restart_empty()?)
     };
-    course(rig, "emptied, and small", Fault::Emptied, cache, Duration::ZERO, small, || Ok(()))?;
+    course(rig, SMALL, Fault::Emptied, cache, Duration::ZERO, small, || Ok(()))?;
 
     let marks: Vec<usize> =
         rig.lab.servers().iter().map(|server| server.log_mark()).collect::<Result<_, _>>()?;
