@@ -33,9 +33,9 @@ const fn desktop(
 }
 
 const PICTURES: [Picture; 10] = [
-    desktop("peers", "/peers", ("row", "In use")),
-    Picture { scheme: "dark", ..desktop("peers-dark", "/peers", ("row", "In use")) },
-    Picture { size: PHONE, ..desktop("peers-phone", "/peers", ("row", "In use")) },
+    desktop("peers", "/peers", ("row", "Registered")),
+    Picture { scheme: "dark", ..desktop("peers-dark", "/peers", ("row", "Registered")) },
+    Picture { size: PHONE, ..desktop("peers-phone", "/peers", ("row", "Registered")) },
     desktop("calls", "/calls", ("row", "Internal")),
     desktop("servers", "/servers", ("table", "Servers")),
     desktop("variables", "/variables", ("table", "Universal variables")),

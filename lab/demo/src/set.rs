@@ -47,7 +47,9 @@ pub(crate) fn build() -> Result<Lab> {
 /// Tests share a small machine with each other, and so have a longer deadline; the demo is alone.
 fn quick(server: ServerConfig) -> ServerConfig {
     let deadline = format!("deadline = {}", DEADLINE.as_millis());
-    server.replace("universal.conf", "deadline = 1000", &deadline)
+    let server = server.replace("universal.conf", "deadline = 1000", &deadline);
+    // The console shows which phones ring and which are in use.
+    server.load("res_manager_devicestate")
 }
 
 /// What a phone that is registered there is published as.

@@ -10,6 +10,7 @@ export class Fetched<T> {
   at = $state<number | null>(null);
   /** Counts questions: an answer to an older one is not taken. */
   #asked = 0;
+  #underWay = 0;
 
   constructor(
     private readonly ask: () => Promise<T>,
@@ -20,7 +21,8 @@ export class Fetched<T> {
       untrack(() => void this.reload());
       if (everyMs === null) return;
       const timer = setInterval(() => {
-        if (!document.hidden) void this.reload();
+        // A slow answer is waited for: one that is overtaken again and again would never be seen.
+        if (!document.hidden && this.#underWay === 0) void this.reload();
       }, everyMs);
       const seen = () => {
         if (!document.hidden) void this.reload();
@@ -35,6 +37,7 @@ export class Fetched<T> {
 
   async reload(): Promise<void> {
     const asked = ++this.#asked;
+    this.#underWay += 1;
     try {
       const value = await this.ask();
       if (asked !== this.#asked) return;
@@ -43,6 +46,8 @@ export class Fetched<T> {
       this.at = clock.hubTime(Date.now());
     } catch (problem) {
       if (asked === this.#asked) this.problem = problem;
+    } finally {
+      this.#underWay -= 1;
     }
   }
 }
