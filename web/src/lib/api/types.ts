@@ -233,10 +233,11 @@ export interface Variable {
 
 export interface CacheServer {
   address: string;
-  state: 'ready' | 'down' | 'healing' | 'lost';
-  items: number | null;
+  state: 'ready' | 'healing' | 'lost' | 'slow' | 'down' | 'unresolved';
   errors: number;
   last_error: string | null;
+  /** What is wrong and what to do, if anything is. */
+  doubt: string | null;
 }
 
 export interface Variables {
