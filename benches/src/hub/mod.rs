@@ -1,6 +1,6 @@
 //! `./bench hub`: the hub beside 20 servers with 10,000 peers and 1,000 calls, and 500 events a second.
 //!
-//! The servers are simulated: they speak from what a real one said (`recording.ami`, made by [`record`]). All else is
+//! The servers are simulated: they speak from what a real one said (`recording.ami`, made by `record`). All else is
 //! real: the hub is `tandem serve` on a core of its own, watches them through AMI, and is followed by a script and by
 //! a browser with the console's page of peers, which share the other core with the simulation.
 

@@ -57,7 +57,11 @@ pub(crate) fn take(scene: &Scene<'_>) -> Result<()> {
 }
 
 fn take_while_phones_call(scene: &Scene<'_>) -> Result<()> {
-    let hub = &scene.console.as_ref().context("the story has started the hub")?.hub;
+    let console = scene.console.as_ref().context("the story has started the hub")?;
+    let hub = &console.hub;
+    // The story has left no variable.
+    let greeting = json!({ "value": "Good morning" });
+    console.log_in()?.ask("PUT", "/api/variables/GREETING", Some(&greeting))?;
     std::fs::create_dir_all(FOLDER)?;
     let browser = scene.lab.browser()?;
     browser.log_in(&hub.url(), USER, PASSWORD)?;
