@@ -82,9 +82,7 @@ impl Place {
         drop(lines);
         Ok(Self { hub: Arc::clone(hub), server: server.into(), acts })
     }
-}
 
-impl Place {
     /// Whose it is.
     pub(crate) fn server(&self) -> &str {
         &self.server
