@@ -97,7 +97,7 @@ impl Config {
     ///
     /// [`ConfigError`] names the file and the line.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        read_private(path)
+        read_toml(path, |_| true)
     }
 }
 
@@ -108,7 +108,7 @@ impl Enrolment {
     ///
     /// [`ConfigError`] names the file.
     pub fn read(path: &Path) -> Result<Option<Self>, ConfigError> {
-        match read_private(path) {
+        match read_toml(path, |_| true) {
             Err(ConfigError::Read { error, .. })
                 if error.kind() == std::io::ErrorKind::NotFound =>
             {
@@ -165,14 +165,22 @@ impl fmt::Debug for Enrolment {
     }
 }
 
-/// Reads a file that nobody else may read.
-fn read_private<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+/// Reads a file of TOML; one with a secret in it nobody else may read.
+///
+/// # Errors
+///
+/// [`ConfigError`] names the file, and the line.
+pub fn read_toml<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    has_secret: impl FnOnce(&T) -> bool,
+) -> Result<T, ConfigError> {
     let failed = |error| ConfigError::Read { path: path.into(), error };
     let text = std::fs::read_to_string(path).map_err(failed)?;
+    let read: T = toml::from_str(&text)
+        .map_err(|error| ConfigError::Parse { path: path.into(), error: Box::new(error) })?;
     let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
-    if mode & 0o007 != 0 {
+    if mode & 0o007 != 0 && has_secret(&read) {
         return Err(ConfigError::Readable { path: path.into() });
     }
-    toml::from_str(&text)
-        .map_err(|error| ConfigError::Parse { path: path.into(), error: Box::new(error) })
+    Ok(read)
 }

@@ -1,7 +1,6 @@
 //! `hub.toml`.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use acl::{Acl, RuleError};
@@ -78,28 +77,9 @@ pub struct ServerConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// It cannot be read.
-    #[error("{path}: {error}")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// It is not what it should be; the error names the line.
-    #[error("{path}: {error}")]
-    Parse {
-        /// Which.
-        path: PathBuf,
-        /// Why, and where.
-        error: Box<toml::de::Error>,
-    },
-    /// There is a secret in it, and everybody may read it.
-    #[error("{path}: others may read it, and a secret is in it: chmod o= {path}")]
-    Readable {
-        /// Which.
-        path: PathBuf,
-    },
+    /// It cannot be read, is not what it should be, or others may read its secret.
+    #[error(transparent)]
+    File(#[from] agent::config::ConfigError),
     /// A certificate without a key, or the other way round.
     #[error(
         "{path}: [tls]: `certificate` and `key` go together; without both, the hub makes its own"
@@ -159,16 +139,11 @@ impl Config {
     ///
     /// [`ConfigError`] names the file, and the line or the setting.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let failed = |error| ConfigError::Read { path: path.into(), error };
-        let text = std::fs::read_to_string(path).map_err(failed)?;
-        let config: Self = toml::from_str(&text)
-            .map_err(|error| ConfigError::Parse { path: path.into(), error: Box::new(error) })?;
-        let has_secret =
-            |server: &ServerConfig| server.ami.as_ref().is_some_and(|ami| ami.secret.is_some());
-        let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
-        if mode & 0o007 != 0 && config.servers.iter().any(has_secret) {
-            return Err(ConfigError::Readable { path: path.into() });
-        }
+        let has_secret = |config: &Self| {
+            let mut servers = config.servers.iter();
+            servers.any(|server| server.ami.as_ref().is_some_and(|ami| ami.secret.is_some()))
+        };
+        let config = agent::config::read_toml(path, has_secret)?;
         let tls = config.tls.clone().unwrap_or_default();
         if tls.certificate.is_some() != tls.key.is_some() {
             return Err(ConfigError::HalfTls { path: path.into() });
