@@ -179,7 +179,13 @@ impl Fleet {
         self.servers.get(server)?.poll_timeout()
     }
 
-    /// Begins a reconciliation if it is time.
+    /// A peer was asked whether it is there. `chan_pjsip` tells by an event only that this has changed, and not how
+    /// long it took: in a moment it is asked.
+    pub fn qualified(&mut self, now: Time, server: &str, peer: &PeerId) {
+        self.with(server, |server| server.qualified(now, peer));
+    }
+
+    /// Begins what it is time for.
     pub fn handle_timeout(&mut self, now: Time, server: &str) {
         self.with(server, |server| server.handle_timeout(now));
     }

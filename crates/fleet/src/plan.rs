@@ -4,7 +4,7 @@
 //! reload, and every now and then (the reconciliation). Between rounds endpoints are asked about
 //! one by one, for only `PJSIPShowEndpoint` tells caller ids, mailboxes and user agents.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use ami_proto::Message;
@@ -134,6 +134,8 @@ pub(crate) struct Plan {
     commands: Option<BTreeSet<Vec<u8>>>,
     queue: VecDeque<Step>,
     details: BTreeSet<Text>,
+    /// Endpoints to ask about when something has come of what was done to them.
+    looks: BTreeMap<Text, Time>,
     pub(crate) under_way: Option<UnderWay>,
     is_round: bool,
     has_failed: bool,
@@ -150,6 +152,7 @@ impl Plan {
 
     pub(crate) fn session_ended(&mut self) {
         self.queue.clear();
+        self.looks.clear();
         (self.under_way, self.next_at, self.is_round) = (None, None, false);
     }
 
@@ -165,6 +168,23 @@ impl Plan {
         if self.details.len() < PEERS_MAX {
             self.details.insert(endpoint);
         }
+    }
+
+    /// In a moment.
+    pub(crate) fn want_look(&mut self, now: Time, endpoint: Text) {
+        if self.looks.len() < PEERS_MAX {
+            self.looks.insert(endpoint, now.after(SETTLE));
+        }
+    }
+
+    pub(crate) fn looks_due(&mut self, is_due: impl Fn(Time) -> bool) {
+        let due = self.looks.extract_if(.., |_, at| is_due(*at));
+        self.details.extend(due.map(|(endpoint, _)| endpoint));
+    }
+
+    /// When something is to be asked next.
+    pub(crate) fn due(&self) -> Option<Time> {
+        self.looks.values().copied().chain(self.next_at).min()
     }
 
     pub(crate) fn want_counts(&mut self, mailboxes: impl Iterator<Item = Text>) {

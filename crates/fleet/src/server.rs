@@ -213,13 +213,21 @@ impl ServerView {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.plan.next_at
+        self.plan.due()
+    }
+
+    pub(crate) fn qualified(&mut self, now: Time, peer: &PeerId) {
+        if peer.driver == Driver::Pjsip && self.peer(peer).is_some() {
+            self.plan.want_look(now, peer.name.clone());
+        }
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Time) {
         // One that is further away than any can be: the clock was set back.
         let latest = now.after(self.config.reconcile_every.max(SETTLE));
-        if self.plan.next_at.is_some_and(|next_at| next_at <= now || next_at > latest) {
+        let is_due = |at: Time| at <= now || at > latest;
+        self.plan.looks_due(is_due);
+        if self.plan.next_at.is_some_and(is_due) {
             self.plan.begin_round();
         }
     }

@@ -457,3 +457,25 @@ fn hostile_values_are_kept_as_data_and_within_bounds() {
     let info = view(&fleet).info();
     assert_eq!((info.peers, info.left_out), (5, 101 - CONTACTS_MAX as u64));
 }
+
+#[test]
+fn a_peer_that_was_qualified_is_asked_about_in_a_moment_and_once() {
+    let (script, mut fleet) = office();
+    let id = PeerId { driver: Driver::Pjsip, name: "200".into() };
+    assert!(view(&fleet).peer(&id).is_some());
+    let before = fleet.poll_timeout(A).expect("a reconciliation");
+    fleet.qualified(NOON, A, &id);
+    fleet.qualified(NOON, A, &PeerId { driver: Driver::Pjsip, name: "nobody".into() });
+    assert_eq!(fleet.poll_request(NOON, A), None, "not at once: it has not answered yet");
+    let at = fleet.poll_timeout(A).expect("soon");
+    assert!(at < before);
+    fleet.handle_timeout(at, A);
+    let request = fleet.poll_request(at, A).expect("a question");
+    assert_eq!(
+        (request.action, &*request.headers),
+        ("PJSIPShowEndpoint", &[("Endpoint", "200".into())][..])
+    );
+    script.answer(&mut fleet, at, &request);
+    assert_eq!(fleet.poll_request(at, A), None);
+    assert_eq!(fleet.poll_timeout(A), Some(before));
+}
