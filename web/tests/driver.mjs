@@ -5,7 +5,7 @@
  * long as it may, and what it waited for in vain is in the answer.
  */
 import { createInterface } from 'node:readline';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -72,6 +72,10 @@ const steps = {
   scheme: (step) => page.emulateMedia({ colorScheme: step.scheme }),
   offline: (step) => context.setOffline(step.offline),
   screenshot: (step) => page.screenshot({ path: step.path }),
+  download: async (step) => {
+    const [file] = await Promise.all([page.waitForEvent('download'), find(step).click()]);
+    return { name: file.suggestedFilename(), text: readFileSync(await file.path(), 'utf8') };
+  },
   evaluate: (step) => page.evaluate(step.script),
   complaints: () => complaints.splice(0),
 };

@@ -116,7 +116,7 @@ test('a snapshot comes first, and the events after it', async () => {
 describe('a link that is lost', () => {
   test('is down at once, and resumes after the last event that was applied', async () => {
     const browser = await started();
-    const one = change('a', 'server_gone', null);
+    const one = change('a', 'mailbox_gone', '200@default');
     batch(browser, one);
     browser.stream.say('error');
     expect(browser.is).toBe('down');
@@ -130,7 +130,10 @@ describe('a link that is lost', () => {
 
   test('does not apply again what it had applied', async () => {
     const browser = await started();
-    const [one, two] = [change('a', 'server_gone', null), change('b', 'server_gone', null)];
+    const [one, two] = [
+      change('a', 'mailbox_gone', '200@default'),
+      change('b', 'mailbox_gone', '200@default'),
+    ];
     batch(browser, one);
     batch(browser, one, two);
     expect(browser.applied).toEqual([one, two]);
@@ -249,7 +252,7 @@ test('a stopped link hears nothing more', async () => {
   const browser = await started();
   const { stream } = browser;
   browser.link.stop();
-  stream.say('changes', { now_ms: 1, changes: [change('a', 'server_gone', null)] }, '9999');
+  stream.say('changes', { now_ms: 1, changes: [change('a', 'mailbox_gone', '200@default')] }, '9999');
   expect(browser.applied).toEqual([]);
   await browser.pass(60_000);
   expect(browser.streams).toHaveLength(1);

@@ -134,7 +134,7 @@ describe('batches', () => {
 
   test('a server gone takes its peers and calls along', () => {
     const made = fleet(server('a', [peer('1')], [call('c')]), server('b', [peer('1')]));
-    made.apply([change('a', 'server_gone', null)]);
+    made.replace({ seq: 2, now_ms: 2, servers: [server('b', [peer('1')])] });
     made.flush();
     expect(made.callRows.size).toBe(0);
     expect(made.peerRows.get('PJSIP/1')!.entries.map((entry) => entry.server)).toEqual(['b']);

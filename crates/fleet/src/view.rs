@@ -8,12 +8,22 @@ use crate::text::Text;
 
 /// A time of day, in milliseconds since 1970. The caller's clock; nothing here reads one.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Time {
     /// Milliseconds since 1970, UTC.
     pub ms: u64,
 }
+
+/// A number, as it is written.
+#[cfg(feature = "schema")]
+impl utoipa::PartialSchema for Time {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        u64::schema()
+    }
+}
+
+#[cfg(feature = "schema")]
+impl utoipa::ToSchema for Time {}
 
 impl Time {
     pub(crate) fn before(self, ago: Duration) -> Self {

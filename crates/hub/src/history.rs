@@ -9,11 +9,11 @@ use fleet::{
     CallState, CallView, Change, Direction, Driver, Freshness, Parts, Party, PeerId, Registration,
     Text, What,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, sleep};
 
 use crate::api::registration_word;
-use crate::db::{self, CallRow, PeerRow};
+use crate::db::{self, CallRow, DbError, PeerRow};
 use crate::hub::{Hub, now_ms};
 
 /// Rows are gathered for that long.
@@ -89,38 +89,48 @@ impl Past {
     }
 }
 
-/// Writes down what is told, for ever.
-pub(crate) async fn keep(hub: Arc<Hub>, ToWrite(mut told): ToWrite) {
+/// Writes down what is told, until it is `over`, and then what was told until then.
+pub(crate) async fn keep(
+    hub: Arc<Hub>,
+    ToWrite(mut told): ToWrite,
+    mut over: oneshot::Receiver<()>,
+) {
     let mut historian = Historian::default();
-    if let Err(error) = hub.db.run(db::history::begin).await {
-        tracing::error!("history: {error}");
-    }
+    said(hub.db.run(db::history::begin).await);
     let (mut forget, mut alive) = (interval(FORGET_EVERY), interval(ALIVE_EVERY));
-    loop {
+    let mut is_over = false;
+    while !is_over {
         tokio::select! {
-            news = told.recv() => match news {
-                Some(news) => historian.hear(news),
-                None => return,
-            },
-            _ = alive.tick() => {
-                if let Err(error) = hub.db.run(|db| db::history::alive(db, now_ms())).await {
-                    tracing::error!("history: {error}");
+            news = told.recv() => {
+                news.into_iter().for_each(|news| historian.hear(news));
+                tokio::select! {
+                    () = sleep(GATHER) => {}
+                    _ = &mut over => is_over = true,
                 }
+            }
+            _ = alive.tick() => {
+                said(hub.db.run(|db| db::history::alive(db, now_ms())).await);
                 continue;
             }
             _ = forget.tick() => {
                 let before = now_ms() - i64::from(hub.config.history_days) * DAY_MS;
-                if let Err(error) = hub.db.run(move |db| db::history::forget(db, before)).await {
-                    tracing::error!("history: {error}");
+                let forgotten = hub.db.run(move |db| db::history::forget(db, before)).await;
+                if said(forgotten).is_some_and(|too_many| too_many > 0) {
+                    tracing::warn!("history: so much happens that not all of history_days has room");
                 }
             }
+            _ = &mut over => is_over = true,
         }
-        sleep(GATHER).await;
         while let Ok(news) = told.try_recv() {
             historian.hear(news);
         }
         historian.write(&hub).await;
     }
+    said(hub.db.run(|db| db::history::alive(db, now_ms())).await);
+}
+
+fn said<T>(done: Result<T, DbError>) -> Option<T> {
+    done.inspect_err(|error| tracing::error!("history: {error}")).ok()
 }
 
 impl Historian {
@@ -216,19 +226,15 @@ impl Historian {
             return;
         }
         let (peers, calls) = (self.peer_rows.clone(), self.call_rows.clone());
-        match hub.db.run(move |db| db::history::add(db, &peers, &calls)).await {
-            Ok(()) => {
-                self.peer_rows.clear();
-                self.call_rows.clear();
-            }
-            Err(error) => {
-                tracing::error!("history: {error}");
-                let over = self.peer_rows.len().saturating_sub(WAITING_MAX);
-                self.peer_rows.drain(..over);
-                let over = self.call_rows.len().saturating_sub(WAITING_MAX);
-                self.call_rows.drain(..over);
-            }
-        }
+        // While the database refuses, so many wait for it.
+        let kept = match said(hub.db.run(move |db| db::history::add(db, &peers, &calls)).await) {
+            Some(()) => 0,
+            None => WAITING_MAX,
+        };
+        let over = self.peer_rows.len().saturating_sub(kept);
+        self.peer_rows.drain(..over);
+        let over = self.call_rows.len().saturating_sub(kept);
+        self.call_rows.drain(..over);
     }
 }
 
@@ -273,5 +279,98 @@ fn call_row(server: &Text, call: CallView, answered: bool, ended_ms: i64) -> Cal
         answered,
         from: party(call.from),
         to: party(call.to),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet::{Device, PeerView, ServerInfo, Time};
+
+    use super::*;
+
+    fn change(what: What) -> Change {
+        Change { seq: 1, server: "a".into(), what }
+    }
+
+    /// The server, as far as its phones may be believed.
+    fn server(phones: Freshness) -> Change {
+        let parts = Parts { contacts: phones, ..Parts::default() };
+        change(What::Server(Box::new(ServerInfo { parts, ..ServerInfo::default() })))
+    }
+
+    fn id() -> PeerId {
+        PeerId { driver: Driver::Pjsip, name: "200".into() }
+    }
+
+    fn peer(registration: Registration) -> Change {
+        change(What::Peer(Box::new(PeerView {
+            id: id(),
+            trunk: false,
+            caller_id: None,
+            registration,
+            since_ms: None,
+            device: Device::Unknown,
+            address: Some("192.0.2.7:5060".into()),
+            contacts: 1,
+            user_agent: None,
+            round_trip_us: None,
+            mailbox: None,
+        })))
+    }
+
+    fn words(historian: &mut Historian) -> Vec<(i64, String)> {
+        historian.peer_rows.drain(..).map(|row| (row.at_ms, row.registration)).collect()
+    }
+
+    #[test]
+    fn a_peer_is_what_it_was_seen_to_be_while_its_server_could_be_believed() {
+        let mut historian = Historian::default();
+        let mut hear = |at_ms, change| {
+            historian.hear(Told::Changes(at_ms, vec![change]));
+            words(&mut historian)
+        };
+        let row = |at_ms, word: &str| vec![(at_ms, word.to_owned())];
+        assert_eq!(hear(1, peer(Registration::Registered)), [], "nobody knows yet");
+        assert_eq!(hear(2, server(Freshness::Live)), row(2, "registered"));
+        assert_eq!(hear(3, peer(Registration::Registered)), [], "as before");
+        assert_eq!(hear(4, server(Freshness::AsOf(Time { ms: 4 }))), row(4, "unknown"));
+        assert_eq!(hear(5, peer(Registration::Unregistered)), [], "not seen");
+        assert_eq!(hear(6, server(Freshness::Live)), row(6, "unregistered"));
+        assert_eq!(hear(7, peer(Registration::Registered)), row(7, "registered"));
+        assert_eq!(hear(8, change(What::PeerGone(id()))), row(8, "unknown"));
+        assert_eq!(hear(9, peer(Registration::Registered)), row(9, "registered"));
+        historian.hear(Told::Removed(10, "a".into()));
+        assert_eq!(words(&mut historian), row(10, "unknown"));
+        assert!(historian.peers.is_empty());
+    }
+
+    fn call(state: CallState, legs_count: usize, to: &str) -> Change {
+        let party = |peer: &str| Party { number: None, name: None, peer: Some(peer.into()) };
+        change(What::Call(Box::new(CallView {
+            id: "1.1".into(),
+            direction: Direction::Internal,
+            from: party("PJSIP/200"),
+            to: party(to),
+            state,
+            since_ms: Time { ms: 1 },
+            legs: Vec::new(),
+            legs_count,
+        })))
+    }
+
+    #[test]
+    fn a_call_is_kept_as_it_was_when_it_had_the_most_legs() {
+        let mut historian = Historian::default();
+        let changes = vec![
+            call(CallState::Ringing, 2, "PJSIP/201"),
+            call(CallState::Up, 2, "PJSIP/201"),
+            call(CallState::Dialling, 1, ""),
+            change(What::CallGone("1.1".into())),
+            change(What::CallGone("1.1".into())),
+        ];
+        historian.hear(Told::Changes(9, changes));
+        let [row] = &*historian.call_rows else { panic!("{:?}", historian.call_rows) };
+        assert!(row.answered);
+        assert_eq!((row.began_ms, row.ended_ms, &row.to[2]), (1, 9, &Some("PJSIP/201".into())));
     }
 }

@@ -3,6 +3,7 @@
 //! - `config`: `hub.toml`;
 //! - `hub`: the one state that everything shares, and who is told when it changes;
 //! - `line`: one server: reports go into the fleet, questions and actions come out;
+//! - `door`: who may connect at all;
 //! - `agents`: the door for agents; a server without one is watched from here, by the same code;
 //! - `api`: the door for people and programs, a file a resource; `who` decides who they are;
 //! - `db`: what must outlive the process: users, sessions, agents, history, audit;
@@ -17,6 +18,7 @@ mod agents;
 mod api;
 pub mod config;
 pub mod db;
+mod door;
 mod history;
 mod hub;
 mod invite;

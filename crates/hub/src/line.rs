@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ami_proto::{Failure, OwnedMessage};
-use fleet::{Fleet, Link, LinkState, RequestId, Text, Time};
+use fleet::{Driver, Fleet, Link, LinkState, PeerId, RequestId, Text, Time};
 use link::{Answer, Ask, Report, Request};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, timeout};
@@ -35,7 +35,7 @@ pub(crate) struct Line {
 #[derive(Debug)]
 pub(crate) struct Act {
     request: Request,
-    done: oneshot::Sender<Result<String, ActError>>,
+    done: oneshot::Sender<Result<OwnedMessage, ActError>>,
 }
 
 /// Why it was not done.
@@ -47,6 +47,8 @@ pub(crate) enum ActError {
     Refused(String),
     #[error("Asterisk says: {0}")]
     Asterisk(String),
+    #[error("Asterisk does not let the user of AMI do that")]
+    NotPermitted,
     #[error("{0}: it may have been done all the same")]
     Unknown(Failure),
     #[error("no answer in {} s: it may have been done all the same", ACT_TIMEOUT.as_secs())]
@@ -96,8 +98,12 @@ impl Drop for Place {
 }
 
 impl Hub {
-    /// Has something done at a server, and says what Asterisk said.
-    pub(crate) async fn act(&self, server: &str, request: Request) -> Result<String, ActError> {
+    /// Has something done at a server, and gives Asterisk's answer.
+    pub(crate) async fn act(
+        &self,
+        server: &str,
+        request: Request,
+    ) -> Result<OwnedMessage, ActError> {
         let acts = lock(&self.lines).get(server).and_then(|line| line.acts.clone());
         let is_up = |fleet: &mut Fleet| fleet.server(server).is_some_and(|it| it.info().connected);
         let acts = acts.filter(|_| self.fleet(is_up));
@@ -127,7 +133,11 @@ impl Hub {
 #[derive(Debug)]
 enum Waiting {
     Fleet(RequestId),
-    Person(oneshot::Sender<Result<String, ActError>>),
+    Person {
+        done: oneshot::Sender<Result<OwnedMessage, ActError>>,
+        /// Whom it is about, if there is something to see once it was done.
+        qualifies: Option<PeerId>,
+    },
     /// Nobody: the time is taken.
     Clock(Instant),
 }
@@ -217,7 +227,13 @@ impl End<'_> {
             // Whoever wanted it was told that it took too long.
             return true;
         }
-        let id = self.wait(Waiting::Person(act.done));
+        let qualifies = match &act.request {
+            Request::Qualify { driver, name } if driver == "PJSIP" => {
+                Some(PeerId { driver: Driver::Pjsip, name: name.as_str().into() })
+            }
+            _ => None,
+        };
+        let id = self.wait(Waiting::Person { done: act.done, qualifies });
         asks.send(Ask { id, request: act.request }).await.is_ok()
     }
 
@@ -262,7 +278,10 @@ impl End<'_> {
                         took.filter(|_| matches!(answer, Answer::Done { .. }));
                     return fleet.linked(self.name, self.link.clone());
                 }
-                Some(Waiting::Person(done)) => {
+                Some(Waiting::Person { done, qualifies }) => {
+                    if let Some(peer) = qualifies {
+                        fleet.qualified(now(), self.name, &peer);
+                    }
                     // Whoever asked may have gone.
                     let _ = done.send(outcome(answer));
                     return;
@@ -284,7 +303,7 @@ impl End<'_> {
     fn over(&mut self, fleet: &mut Fleet) {
         fleet.disconnected(now(), self.name);
         for (_, waiting) in self.asked.drain() {
-            if let Waiting::Person(done) = waiting {
+            if let Waiting::Person { done, .. } = waiting {
                 let _ = done.send(Err(ActError::Unknown(Failure::SessionLost)));
             }
         }
@@ -322,17 +341,20 @@ impl Drop for End<'_> {
     }
 }
 
+/// What Asterisk says of it, for people.
+pub(crate) fn said(message: &OwnedMessage) -> String {
+    String::from_utf8_lossy(message.get("Message").unwrap_or_default()).into_owned()
+}
+
 /// What a person is told.
-fn outcome(answer: Answer) -> Result<String, ActError> {
-    let said = |message: &OwnedMessage| {
-        String::from_utf8_lossy(message.get("Message").unwrap_or_default()).into_owned()
-    };
+fn outcome(answer: Answer) -> Result<OwnedMessage, ActError> {
     match answer {
-        Answer::Done { message } | Answer::Item { message } => Ok(said(&message)),
+        Answer::Done { message } | Answer::Item { message } => Ok(message),
         Answer::Refused { why } => Err(ActError::Refused(why)),
         Answer::Failed {
             failure: failure @ (Failure::TimedOut | Failure::SessionLost), ..
         } => Err(ActError::Unknown(failure)),
+        Answer::Failed { failure: Failure::NotPermitted, .. } => Err(ActError::NotPermitted),
         Answer::Failed { failure, message } => Err(ActError::Asterisk(match message {
             Some(message) if message.get("Message").is_some() => said(&message),
             _ => failure.to_string(),

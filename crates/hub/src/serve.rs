@@ -10,13 +10,14 @@ use axum_server::tls_rustls::RustlsConfig;
 use fleet::{Link, Text, Via};
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto::Builder;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use universal::settings::Settings;
 
 use crate::config::{Config, ServerConfig};
 use crate::db::{Db, DbError};
+use crate::door::Door;
 use crate::history::{self, Past};
-use crate::hub::{Hub, now_ms};
+use crate::hub::Hub;
 use crate::line::{Place, carry};
 use crate::tls::{self, TlsError};
 use crate::variables::Variables;
@@ -91,7 +92,8 @@ pub async fn serve(
         .iter()
         .filter(|agent| agent.enrolled_ms.is_some())
         .for_each(|agent| hub.add_server(&agent.server));
-    tasks.spawn(history::keep(Arc::clone(&hub), to_write));
+    let (over, until_over) = oneshot::channel();
+    let history = tokio::spawn(history::keep(Arc::clone(&hub), to_write, until_over));
 
     let service = crate::api::router(Arc::clone(&hub));
     let service = service.into_make_service_with_connect_info::<SocketAddr>();
@@ -107,18 +109,23 @@ pub async fn serve(
     let served = match tls {
         Some((config, _)) => {
             let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(config));
-            let mut server = server.map_err(HubError::Serve)?;
+            let server = server.map_err(HubError::Serve)?;
+            let mut server = server.map(|tls| tls.acceptor(Door::new(&hub)));
             bound(server.http_builder());
             let server = server.first_request_timeout(FIRST_REQUEST_TIMEOUT);
             server.handle(handle).serve(service).await
         }
         None => {
-            let mut server = axum_server::from_tcp(listener).map_err(HubError::Serve)?;
+            let server = axum_server::from_tcp(listener).map_err(HubError::Serve)?;
+            let mut server = server.acceptor(Door::new(&hub));
             bound(server.http_builder());
             server.first_request_timeout(FIRST_REQUEST_TIMEOUT).handle(handle).serve(service).await
         }
     };
-    hub.db.run(|db| crate::db::history::alive(db, now_ms())).await?;
+    // What nobody watches any more is the last that history hears of.
+    tasks.shutdown().await;
+    drop(over);
+    history.await.map_err(|_| DbError::Ending)?;
     served.map_err(HubError::Serve)
 }
 

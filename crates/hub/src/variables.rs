@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use univar::epoch::PROBE_INTERVAL;
-use univar::{ConfigError, Invalid, Name, NameError, Op, Outcome, ServerStatus, Store};
+use univar::{
+    ConfigError, Invalid, Name, NameError, Op, Outcome, ServerState, ServerStatus, Store,
+};
 use universal::settings::{Section, Settings};
 
 /// How long the caches may take for one question of a person's.
@@ -49,7 +51,7 @@ pub(crate) struct Variable {
 
 /// A phone's registration.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct Registration {
+pub(crate) struct SharedRegistration {
     peer: String,
     /// The identity that the record has: what to dial it with.
     server: String,
@@ -59,12 +61,36 @@ pub(crate) struct Registration {
     ttl_s: Option<u64>,
 }
 
+/// How a cache server is: [`univar::ServerState`], for the description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CacheState {
+    Ready,
+    Healing,
+    Lost,
+    Slow,
+    Down,
+    Unresolved,
+}
+
+impl From<ServerState> for CacheState {
+    fn from(state: ServerState) -> Self {
+        match state {
+            ServerState::Unresolved => Self::Unresolved,
+            ServerState::Down => Self::Down,
+            ServerState::Lost => Self::Lost,
+            ServerState::Healing => Self::Healing,
+            ServerState::Slow => Self::Slow,
+            ServerState::Ready => Self::Ready,
+        }
+    }
+}
+
 /// A cache server.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Cache {
     pub(crate) address: String,
-    /// `ready`, `healing`, `lost`, `slow`, `down` or `unresolved`.
-    pub(crate) state: String,
+    pub(crate) state: CacheState,
     since_s: u64,
     pub(crate) errors: u64,
     last_error: Option<String>,
@@ -138,7 +164,7 @@ impl Variables {
     pub(crate) fn caches(&self) -> Vec<Cache> {
         let rows = self.store.servers().into_iter().map(|server| Cache {
             address: server.name.to_string(),
-            state: server.state.to_string(),
+            state: server.state.into(),
             since_s: server.since.as_secs(),
             errors: server.errors,
             doubt: server.doubt(),
@@ -180,7 +206,7 @@ impl Variables {
     }
 
     /// All registrations, of all servers.
-    pub(crate) fn registrations(&self, limit: usize) -> Found<Registration> {
+    pub(crate) fn registrations(&self, limit: usize) -> Found<SharedRegistration> {
         let prefixes = self.registration_prefixes();
         let mut all = Found { rows: Vec::new(), truncated: false, gaps: Vec::new() };
         let mut seen = std::collections::BTreeSet::new();
@@ -188,7 +214,7 @@ impl Variables {
             let found = self.names(prefix.as_bytes(), |name| seen.insert(name.clone()), limit);
             let rows = self.read(&found.rows, |name, value, ttl_s| {
                 let name = name.to_string();
-                Registration {
+                SharedRegistration {
                     peer: name.strip_prefix(prefix.as_str()).unwrap_or(&name).to_owned(),
                     server: String::from_utf8_lossy(value).into_owned(),
                     prefix: prefix.clone(),

@@ -27,6 +27,8 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         headers: Vec<(String, String)>,
     },
+    /// What the console says to `module show`: AMI has no list of the modules.
+    Modules,
     /// End a channel.
     Hangup {
         /// `PJSIP/200-00000001`.
@@ -95,6 +97,7 @@ impl Request {
     pub fn action(&self, rules: &Rules) -> Result<Action, Refusal> {
         match self {
             Self::Read { action, headers } => read(action, headers),
+            Self::Modules => Ok(Action::new("Command")?.header("Command", "module show")?),
             Self::Hangup { channel } => {
                 allowed(rules.hangup, "hangup")?;
                 Ok(Action::new("Hangup")?.header("Channel", one_channel(channel)?)?)
@@ -218,6 +221,7 @@ mod tests {
         );
         let qualify = Request::Qualify { driver: "PJSIP".into(), name: "200".into() };
         assert_eq!(shown(&qualify), "[Action: PJSIPQualify, Endpoint: 200]");
+        assert_eq!(shown(&Request::Modules), "[Action: Command, Command: module show]");
         let headers = vec![("Mailbox".into(), "200@default".into())];
         let read = Request::Read { action: "MailboxCount".into(), headers };
         assert_eq!(shown(&read), "[Action: MailboxCount, Mailbox: 200@default]");

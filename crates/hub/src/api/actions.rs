@@ -11,6 +11,7 @@ use super::body::{Body, Path};
 use super::problem::{Problem, Words};
 use crate::db::Outcome;
 use crate::hub::Hub;
+use crate::line::said;
 use crate::who::Operator;
 
 /// What Asterisk said.
@@ -71,7 +72,7 @@ async fn act(
     // Before it is done: nothing is done that is not written down.
     let yet = Some("no outcome was heard".into());
     let line = hub.audit(who, action, Some(server), target, Outcome::Failed, yet).await?;
-    let done = hub.act(server, request).await;
+    let done = hub.act(server, request).await.map(|answer| said(&answer));
     let (outcome, detail) = match &done {
         Ok(message) => (Outcome::Done, Some(message.clone()).filter(|it| !it.is_empty())),
         Err(error @ crate::line::ActError::Refused(_)) => {

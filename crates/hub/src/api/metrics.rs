@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 
 use super::problem::{Problem, Words};
 use crate::hub::{Hub, now};
+use crate::variables::CacheState;
 use crate::who::Who;
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq, EncodeLabelSet)]
@@ -117,7 +118,7 @@ fn cache_metrics(caches: &[crate::variables::Cache], registry: &mut Registry) {
     let (ready, errors) = (Of::<OfCache>::default(), Of::<OfCache>::default());
     for cache in caches {
         let of = OfCache { cache: cache.address.clone() };
-        ready.get_or_create(&of).set(i64::from(cache.state == "ready"));
+        ready.get_or_create(&of).set(i64::from(cache.state == CacheState::Ready));
         errors.get_or_create(&of).set(i64::try_from(cache.errors).unwrap_or(i64::MAX));
     }
     registry.register("cache_ready", "Whether the cache server can tell of everything", ready);

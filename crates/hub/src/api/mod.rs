@@ -5,11 +5,13 @@ mod actions;
 mod agents;
 mod audit;
 mod body;
+mod described;
 mod docs;
 mod events;
 mod history;
 mod login;
 mod metrics;
+mod modules;
 mod problem;
 mod state;
 mod tokens;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse as _, Response};
@@ -56,8 +58,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 )]
 struct Described;
 
-/// All that the hub answers.
-pub(crate) fn router(hub: Arc<Hub>) -> Router {
+/// The resources, and what is said of them.
+fn resources() -> (Router<Arc<Hub>>, utoipa::openapi::OpenApi) {
     let (api, mut described) = OpenApiRouter::with_openapi(Described::openapi())
         .routes(routes!(login::login))
         .routes(routes!(login::logout))
@@ -72,6 +74,7 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
         .routes(routes!(actions::transfer))
         .routes(routes!(actions::originate))
         .routes(routes!(actions::qualify))
+        .routes(routes!(modules::modules))
         .routes(routes!(history::peer))
         .routes(routes!(history::calls))
         .routes(routes!(variables::list))
@@ -88,6 +91,14 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
         .routes(routes!(metrics::healthz))
         .split_for_parts();
     described.info.version = env!("CARGO_PKG_VERSION").into();
+    described::answers_are_whole(&mut described);
+    described::operations_have_names(&mut described);
+    (api, described)
+}
+
+/// All that the hub answers.
+pub(crate) fn router(hub: Arc<Hub>) -> Router {
+    let (api, described) = resources();
     let json = described.to_json().expect("it has a form in JSON");
     let page = docs::page(&described);
     let openapi = async move || ([(header::CONTENT_TYPE, "application/json")], json);
@@ -109,7 +120,6 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(BODY_MAX_BYTES))
         .layer(compression())
-        .layer(middleware::from_fn_with_state(Arc::clone(&hub), admit))
         .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(always(header::REFERRER_POLICY, "no-referrer"))
         .layer(always(header::X_FRAME_OPTIONS, "DENY"))
@@ -141,16 +151,20 @@ async fn carry_through(request: Request, next: Next) -> Response {
     ended.unwrap_or_else(|_| Problem::from(crate::db::DbError::Ending).into_response())
 }
 
-/// Lets in who may connect.
-async fn admit(
-    State(hub): State<Arc<Hub>>,
-    ConnectInfo(address): ConnectInfo<std::net::SocketAddr>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if hub.acl.permits(address.ip()) {
-        return next.run(request).await;
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// The console's types are made from that file, and whoever reviews a change of the API sees it there.
+    #[test]
+    fn the_description_is_the_one_that_is_written_down() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
+        let (_, described) = super::resources();
+        let json = described.to_pretty_json().expect("it has a form in JSON") + "\n";
+        if std::env::var_os("TANDEM_WRITE").is_some() {
+            std::fs::write(&path, &json).expect("the file may be written");
+        }
+        let written = std::fs::read_to_string(&path).expect("the file");
+        assert_eq!(written, json, "TANDEM_WRITE=1 cargo test -p hub writes it anew");
     }
-    tracing::warn!("{} is not let in: `acl`", address.ip());
-    Problem::not_let_in(address.ip()).into_response()
 }

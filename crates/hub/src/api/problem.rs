@@ -1,6 +1,5 @@
 //! Why a request is not done, and what to do.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Json;
@@ -30,7 +29,15 @@ pub(crate) struct Words {
     cure: Option<String>,
     /// What a login lacks: `code`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    needs: Option<&'static str>,
+    needs: Option<Needs>,
+}
+
+/// What a login lacks.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Needs {
+    /// A one-time code.
+    Code,
 }
 
 impl Problem {
@@ -67,7 +74,7 @@ impl Problem {
     pub(crate) fn needs_code(error: &str) -> Self {
         let cure = "enter the six digits that your authenticator shows now; each is good once";
         let mut problem = Self::new(StatusCode::UNAUTHORIZED, error, cure);
-        problem.words.needs = Some("code");
+        problem.words.needs = Some(Needs::Code);
         problem
     }
 
@@ -90,11 +97,6 @@ impl Problem {
         let error = "the request lacks the session's X-CSRF-Token";
         let cure = "take `csrf` from the answer to the login, or from /api/session";
         Self::new(StatusCode::FORBIDDEN, error, cure)
-    }
-
-    pub(crate) fn not_let_in(address: IpAddr) -> Self {
-        let error = format!("{address} may not connect");
-        Self::new(StatusCode::FORBIDDEN, error, "`acl` in hub.toml says who may")
     }
 
     pub(crate) fn no_such(what: &str, name: &str) -> Self {
@@ -131,6 +133,9 @@ impl From<ActError> for Problem {
                 (StatusCode::CONFLICT, "the page Servers says why, and since when")
             }
             ActError::Refused(_) => (StatusCode::FORBIDDEN, ""),
+            ActError::NotPermitted => {
+                (StatusCode::FORBIDDEN, "manager.conf: `read` and `write` of that user")
+            }
             ActError::Asterisk(_) => (StatusCode::CONFLICT, "it may be over already"),
             ActError::Unknown(_) | ActError::Late => {
                 (StatusCode::GATEWAY_TIMEOUT, "look whether it was, before you try again")

@@ -25,7 +25,7 @@ pub(super) struct NewUser {
 
 /// What to change; what is not said stays.
 #[derive(Deserialize, utoipa::ToSchema)]
-pub(super) struct Change {
+pub(super) struct UserChange {
     #[serde(default)]
     password: Option<String>,
     #[serde(default)]
@@ -71,13 +71,13 @@ async fn hash(hub: &Hub, shown: String) -> Result<String, Problem> {
 
 /// Change a user's password, role, or codes. A new password ends all the user's sessions.
 #[utoipa::path(patch, path = "/api/users/{name}", tag = "users", params(("name" = String, Path)),
-    request_body = Change,
+    request_body = UserChange,
     responses((status = 204), (status = 404, body = Words), (status = 409, body = Words)))]
 pub(super) async fn change(
     State(hub): State<Arc<Hub>>,
     Administrator(who): Administrator,
     Path(name): Path<String>,
-    Body(change): Body<Change>,
+    Body(change): Body<UserChange>,
 ) -> Result<StatusCode, Problem> {
     if change.totp == Some(true) {
         let cure = "the users themselves turn it on, on the page Account";

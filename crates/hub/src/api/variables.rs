@@ -12,7 +12,7 @@ use super::body::{Body, Path, Query};
 use super::problem::{Problem, Words};
 use crate::db::{DbError, Outcome};
 use crate::hub::Hub;
-use crate::variables::{Cache, Registration, Variable, VariableError, Variables};
+use crate::variables::{Cache, SharedRegistration, Variable, VariableError, Variables};
 use crate::who::{Operator, Who};
 
 /// Which variables.
@@ -44,7 +44,7 @@ pub(super) struct List {
 pub(super) struct Registrations {
     /// Whether the hub was told of the caches at all.
     configured: bool,
-    registrations: Vec<Registration>,
+    registrations: Vec<SharedRegistration>,
     /// Whether there are more.
     truncated: bool,
     /// Why some may be missing.

@@ -32,6 +32,7 @@ pub struct CallRow {
     /// Asterisk's `Linkedid`.
     pub linkedid: String,
     /// `in`, `out`, `through` or `internal`.
+    #[schema(value_type = fleet::Direction)]
     pub direction: String,
     /// Whether it was seen answered.
     pub answered: bool,
@@ -158,8 +159,16 @@ pub(crate) fn begin(db: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Forgets what was before, but for what each peer was then.
-pub(crate) fn forget(db: &mut Connection, before_ms: i64) -> rusqlite::Result<()> {
+/// Rows of each table, whatever `history_days` says: about a gigabyte.
+const ROWS_MAX: i64 = 5_000_000;
+
+/// Forgets what was before, and the oldest of what is too much, but for what each peer was then. Says how
+/// many were too much.
+pub(crate) fn forget(db: &mut Connection, before_ms: i64) -> rusqlite::Result<usize> {
+    forget_past(db, before_ms, ROWS_MAX)
+}
+
+fn forget_past(db: &mut Connection, before_ms: i64, rows_max: i64) -> rusqlite::Result<usize> {
     let transaction = db.transaction()?;
     transaction.execute("DELETE FROM call_history WHERE began_ms < ?1", [before_ms])?;
     transaction.execute(
@@ -168,5 +177,52 @@ pub(crate) fn forget(db: &mut Connection, before_ms: i64) -> rusqlite::Result<()
          AND later.at_ms < ?1 AND (later.at_ms, later.id) > (old.at_ms, old.id))",
         [before_ms],
     )?;
-    transaction.commit()
+    // The ids of both only grow.
+    let calls = transaction.execute(
+        "DELETE FROM call_history WHERE id <= (SELECT max(id) FROM call_history) - ?1",
+        [rows_max],
+    )?;
+    let peers = transaction.execute(
+        "DELETE FROM peer_history AS old WHERE id <= (SELECT max(id) FROM peer_history) - ?1
+         AND EXISTS (SELECT 1 FROM peer_history AS later WHERE later.server = old.server
+         AND later.driver = old.driver AND later.name = old.name AND later.id > old.id)",
+        [rows_max],
+    )?;
+    transaction.commit()?;
+    Ok(calls + peers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_flaps_fills_no_disk_and_the_quiet_ones_stay() {
+        let mut db = Connection::open_in_memory().expect("a database");
+        super::super::schema::prepare(&mut db).expect("its tables");
+        let row = |at_ms, name: &str| PeerRow {
+            at_ms,
+            server: "A".into(),
+            driver: "PJSIP".into(),
+            name: name.into(),
+            registration: "registered".into(),
+            address: None,
+        };
+        let rows: Vec<_> = std::iter::once(row(1, "quiet"))
+            .chain((2..102).map(|at_ms| row(at_ms, "flaps")))
+            .collect();
+        add(&mut db, &rows, &[]).expect("they are written");
+        assert_eq!(forget_past(&mut db, 0, 1000), Ok(0), "there is room");
+        assert_eq!(forget_past(&mut db, 0, 10), Ok(90));
+        let span = [0, 1000];
+        let flaps = peer(&db, "A", "PJSIP", "flaps", span, 1000).expect("its past");
+        assert_eq!(
+            flaps.iter().map(|row| row.at_ms).collect::<Vec<_>>(),
+            (92..102).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            peer(&db, "A", "PJSIP", "quiet", span, 1000).expect("its past"),
+            [row(1, "quiet")]
+        );
+    }
 }

@@ -93,6 +93,6 @@ function problemOf(body: unknown, response: Response): ApiError {
     response.status,
     said.error ?? `The hub answered ${response.status}.`,
     cure,
-    said.needs,
+    said.needs ?? undefined,
   );
 }

@@ -5,6 +5,7 @@ import type {
   ActionDone,
   Agent,
   Audit,
+  ModuleRow,
   NewAgent,
   NewToken,
   Past,
@@ -39,6 +40,8 @@ export const hub = {
   originate: (server: string, peer: string, extension: string, context?: string) =>
     act(server, 'originate', { peer, extension, ...(context ? { context } : {}) }),
   qualify: (server: string, peer: PeerId) => act(server, 'qualify', peer),
+
+  modules: (server: string) => client.get<ModuleRow[]>(`/api/servers/${part(server)}/modules`),
 
   /** What became of a peer from one moment to another. */
   past: (server: string, { driver, name }: PeerId, from_ms: number, to_ms: number) =>

@@ -76,6 +76,6 @@ export function pastCallCells({ call, from, to, lastedMs }: PastCallRow): string
   return [began, call.server, direction, from, to, answeredWord(call), stopwatch(lastedMs)];
 }
 
-function pastPartyText([number, name, peer]: PastParty): string {
+function pastPartyText([number = null, name = null, peer = null]: PastParty): string {
   return partyText({ number, name, peer });
 }

@@ -37,7 +37,6 @@ export interface ServerEntry {
 /** Every kind of change. A newer hub may know more of them than this page: those are passed over. */
 const KINDS: Record<Change['what'], true> = {
   server: true,
-  server_gone: true,
   link: true,
   peer: true,
   peer_gone: true,
@@ -109,7 +108,6 @@ export class Fleet {
 
   #apply(change: Change): void {
     if (!Object.hasOwn(KINDS, change.what)) return;
-    if (change.what === 'server_gone') return this.#dropServer(change.server);
     const server = this.#known(change.server);
     switch (change.what) {
       case 'server':
@@ -231,15 +229,6 @@ export class Fleet {
     if (connected === info.connected && sameParts(parts, info.parts)) return;
     for (const key of server.peers.keys()) this.#peersTouched.add(key);
     for (const id of server.calls.keys()) this.#callsTouched.add(callKey(server.name, id));
-  }
-
-  #dropServer(name: string): void {
-    const server = this.servers.get(name);
-    if (!server) return;
-    for (const key of [...server.peers.keys()]) this.#dropPeer(server, key);
-    for (const id of server.calls.keys()) this.#callsTouched.add(callKey(name, id));
-    this.servers.delete(name);
-    this.#serversTouched = true;
   }
 
   #putPeer(server: ServerEntry, peer: Peer): void {
