@@ -1,31 +1,32 @@
 //! The console, as a person uses it: real servers, real phones, a real browser.
 
-use std::time::Duration;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use tandem_lab::{Browser, Hub, Lab, ServerConfig};
-
-const MINUTE: Duration = Duration::from_secs(60);
-const SOON: Duration = Duration::from_secs(20);
-const PASSWORD: &str = "correct horse battery";
+use tandem_lab::{Browser, Hub, Lab, ServerConfig, wait_until};
+use tandem_tests::hub::{MINUTE, PASSWORD, SOON, with_users};
+use totp_rs::{Builder, Secret};
 
 /// HTML, quotes, an emoji, and a mark that turns the direction of what follows it.
 const ODD_NAME: &str = "<b>Ann</b> 'q' 😀 \u{202e}evil";
+
+/// Goes to the end of the context `from-phones`.
+const VOICEMAIL: &str =
+    "exten => 900,1,Answer()\n same => n,VoiceMail(200@default,s)\n same => n,Hangup()\n";
 
 fn lab(name: &str) -> Result<(Lab, Hub)> {
     let change = |config: ServerConfig| {
         let config = config.load("res_manager_devicestate");
         let config = config.append("voicemail.conf", "200 => 1234,Phone 200\n");
+        let config = config.append("extensions.conf", VOICEMAIL);
+        let config = config.append("pjsip.conf", "\n[200](+)\nmailboxes = 200@default\n");
         config.append("pjsip.conf", &format!("\n[204](+)\ncallerid = {ODD_NAME} <204>\n"))
     };
     let lab = Lab::builder(name).without_server("gateway").server("A", change).start()?;
     let hub = lab.hub().watches(lab.a(), &[]).watches(lab.b(), &[]);
     let hub = hub.reads_caches_of(lab.a()).start()?;
-    for (user, role) in [("vera", "viewer"), ("otto", "operator"), ("ada", "administrator")] {
-        hub.add_user(user, role, PASSWORD)?;
-    }
-    Ok((lab, hub))
+    Ok((lab, with_users(hub)?))
 }
 
 #[test]
@@ -138,6 +139,10 @@ fn what_is_not_known_any_more_is_said_and_what_comes_back_is_shown() -> Result<(
     lab.b().kill();
     browser.click("link", "Servers")?;
     browser.see("img", "Calls: as of")?;
+    browser.click("button", "Details of A")?;
+    browser.step(&json!({ "do": "click", "text": "Modules", "exact": true }))?;
+    browser.see("table", "Modules of A")?;
+    browser.see("row", "chan_pjsip.so PJSIP Channel Driver yes")?;
 
     hub.kill();
     browser.see("status", "Link to the hub")?;
@@ -160,5 +165,116 @@ fn what_is_not_known_any_more_is_said_and_what_comes_back_is_shown() -> Result<(
     browser.see("table", "Users")?;
     let complaints = browser.complaints()?;
     ensure!(complaints.is_empty(), "{complaints:#?}");
+    Ok(())
+}
+
+#[test]
+fn what_is_looked_for_is_found_and_saved() -> Result<()> {
+    let (lab, hub) = lab("console-filter")?;
+    let browser = lab.browser()?;
+    browser.log_in(&hub.url(), "vera", PASSWORD)?;
+    browser.see("grid", "Peers")?;
+    let caller = lab.phone("202").start()?;
+    caller.register_at(lab.a(), MINUTE)?;
+    caller.dial(lab.a(), "900")?;
+    caller.wait_established(SOON)?;
+
+    browser.open(&format!("{}/wallboard", hub.url()))?;
+    browser.see("heading", "Wallboard")?;
+    browser.see("table", "Calls")?;
+    browser.see("row", "202")?;
+    let server = lab.a();
+    wait_until("202's voice is being recorded", SOON, &server.log(), || {
+        server.message_in_the_making("200")?.map_or(Ok(false), |message| message.has_tone(440))
+    })?;
+    caller.hang_up()?;
+    caller.wait_closed(SOON)?;
+
+    browser.open(&hub.url())?;
+    browser.see("grid", "Peers")?;
+    browser.click("button", "Filter by voicemail")?;
+    let new = json!({ "do": "click", "role": "checkbox", "name": "New messages", "exact": false });
+    browser.step(&new)?;
+    let rows = json!({ "do": "see", "role": "status", "name": "Rows" });
+    browser.step(&rows)?;
+    browser.see_text("1 of ")?;
+    row(&browser, "200", "Unregistered")?;
+    let message = json!({ "do": "see", "role": "row", "matches": "\\b200\\b.* 1 0$" });
+    browser.step(&message)?;
+    let url = browser.step(&json!({ "do": "url" }))?;
+    ensure!(url.as_str().is_some_and(|url| url.contains("voicemail=new")), "{url}");
+    // The address bar has it all, for whoever it is sent to.
+    browser.step(&json!({ "do": "reload" }))?;
+    browser.see_text("1 of ")?;
+
+    let saved = browser.step(&json!({ "do": "download", "role": "button", "name": "Save CSV" }))?;
+    ensure!(saved["name"].as_str().is_some_and(|name| name.ends_with(".csv")), "{saved}");
+    let table = saved["text"].as_str().unwrap_or_default();
+    let lines: Vec<&str> = table.trim_start_matches('\u{feff}').lines().collect();
+    ensure!(lines.len() == 2 && lines[0].contains("Name") && lines[1].contains("200"), "{table}");
+
+    browser.click("button", "Clear filters")?;
+    browser.see("columnheader", "User agent")?;
+    browser.click("button", "Columns")?;
+    browser.step(&json!({ "do": "click", "role": "checkbox", "name": "User agent" }))?;
+    browser.see_gone("columnheader", "User agent")?;
+    let complaints = browser.complaints()?;
+    ensure!(complaints.is_empty(), "{complaints:#?}");
+    Ok(())
+}
+
+#[test]
+fn a_code_is_set_up_and_asked_for() -> Result<()> {
+    let lab = Lab::builder("console-code").without_server("A").without_server("B");
+    let lab = lab.without_server("gateway").caches(0).start()?;
+    let hub = with_users(lab.hub().start()?)?;
+    let browser = lab.browser()?;
+    browser.log_in(&hub.url(), "otto", PASSWORD)?;
+    browser.open(&format!("{}/account", hub.url()))?;
+    browser.click("button", "Set up two-step login")?;
+    browser.see("img", "QR code of the secret")?;
+    let secret = browser.step(&json!({ "do": "evaluate", "script":
+        "document.querySelector('.secret code').textContent" }))?;
+    let secret = Secret::try_from_base32(secret.as_str().context("a secret")?)?;
+    let codes = Builder::new().with_secret(secret).with_account_name("otto").build()?;
+    let code = |steps: u64| -> Result<String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        Ok(codes.generate(now + steps * 30).to_string())
+    };
+    browser.fill("Code", "000000")?;
+    browser.click("button", "Turn on")?;
+    browser.see("alert", "")?;
+    browser.fill("Code", &code(0)?)?;
+    browser.click("button", "Turn on")?;
+    browser.see("button", "Turn off two-step login")?;
+
+    browser.click("button", "Account and settings")?;
+    browser.click("button", "Log out")?;
+    browser.try_log_in(&hub.url(), "otto", PASSWORD)?;
+    // Each is good once, and clocks may differ by a step.
+    browser.fill("Code", &code(1)?)?;
+    browser.click("button", "Log in")?;
+    browser.see("navigation", "Pages")?;
+    let complaints = browser.complaints()?;
+    ensure!(complaints.is_empty(), "{complaints:#?}");
+    Ok(())
+}
+
+#[test]
+fn a_page_that_slept_is_right_when_it_wakes() -> Result<()> {
+    let (lab, hub) = lab("console-sleep")?;
+    let browser = lab.browser()?;
+    browser.log_in(&hub.url(), "vera", PASSWORD)?;
+    filtered(&browser, &hub, "q=200&server=A")?;
+    row(&browser, "200", "Unregistered")?;
+    browser.sleep()?;
+    let desk = lab.phone("200").start()?;
+    desk.register_at(lab.a(), MINUTE)?;
+    // All that it could have been told is gone meanwhile.
+    hub.kill();
+    hub.start()?;
+    browser.wake()?;
+    row(&browser, "200", "Registered")?;
+    browser.see_text("Live")?;
     Ok(())
 }

@@ -2,12 +2,16 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use ureq::config::ConfigBuilder;
 use ureq::http::Response;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::typestate::AgentScope;
 
 use crate::error::{LabError, Result};
 
@@ -43,25 +47,48 @@ pub struct Events {
 
 impl Api {
     pub(crate) fn anonymous(url: &str, log: &Path) -> Self {
+        Self::with_client(url, log, |config| config)
+    }
+
+    pub(crate) fn trusting(url: &str, log: &Path, authority: &str) -> Result<Self> {
+        let certificate = Certificate::from_pem(authority.as_bytes());
+        let certificate = certificate.map_err(|error| LabError::Refused {
+            program: "the lab".into(),
+            request: "an authority's certificate".into(),
+            answer: error.to_string(),
+            log: log.into(),
+        })?;
+        let roots = RootCerts::new_with_certs(&[certificate]);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = TlsConfig::builder().root_certs(roots);
+        let tls = tls.unversioned_rustls_crypto_provider(provider).build();
+        Ok(Self::with_client(url, log, |config| config.tls_config(tls)))
+    }
+
+    fn with_client(
+        url: &str,
+        log: &Path,
+        change: impl FnOnce(ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope>,
+    ) -> Self {
         let config = ureq::Agent::config_builder().http_status_as_error(false);
-        let client = config.timeout_global(None).timeout_recv_response(Some(ANSWER_WITHIN)).build();
+        let config = config.timeout_global(None).timeout_recv_response(Some(ANSWER_WITHIN));
+        let client = change(config).build();
         let (cookie, csrf, token) = Default::default();
         Self { client: client.into(), url: url.into(), log: log.into(), cookie, csrf, token }
     }
 
-    pub(crate) fn log_in(url: &str, log: &Path, user: &str, password: &str) -> Result<Self> {
-        let mut api = Self::anonymous(url, log);
+    pub(crate) fn log_in(mut self, user: &str, password: &str) -> Result<Self> {
         let body = json!({ "user": user, "password": password });
-        let mut response = api.send("POST", "/api/login", Some(&body))?;
+        let mut response = self.send("POST", "/api/login", Some(&body))?;
         let cookie = response.headers().get("set-cookie").and_then(|value| value.to_str().ok());
         let cookie = cookie.and_then(|value| value.split(';').next()).map(str::to_owned);
-        let answer = api.answer(&mut response)?;
+        let answer = self.answer("/api/login", &mut response)?;
         if answer.status != 200 {
-            return Err(api.refused("/api/login", &answer));
+            return Err(self.refused("/api/login", &answer));
         }
-        api.cookie = cookie;
-        api.csrf = answer.body["csrf"].as_str().map(str::to_owned);
-        Ok(api)
+        self.cookie = cookie;
+        self.csrf = answer.body["csrf"].as_str().map(str::to_owned);
+        Ok(self)
     }
 
     /// The same, with a token in the place of a session.
@@ -90,7 +117,7 @@ impl Api {
     /// If there is none.
     pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer> {
         let mut response = self.send(method, path, body)?;
-        self.answer(&mut response)
+        self.answer(path, &mut response)
     }
 
     /// What is at an address.
@@ -149,7 +176,7 @@ impl Api {
         let path = format!("/api/events?since={since}");
         let mut response = self.send("GET", &path, None)?;
         if response.status() != 200 {
-            let answer = self.answer(&mut response)?;
+            let answer = self.answer(&path, &mut response)?;
             return Err(self.refused(&path, &answer));
         }
         let body = response.into_body().into_with_config().limit(u64::MAX);
@@ -175,14 +202,8 @@ impl Api {
             }
             None => request.body(()).map(|request| self.run(request)),
         };
-        let failed = |error: String| LabError::Refused {
-            program: "the hub".into(),
-            request: path.into(),
-            answer: error,
-            log: self.log.clone(),
-        };
-        let sent = sent.map_err(|error| failed(error.to_string()))?;
-        sent.map_err(|error| failed(error.to_string()))
+        let sent = sent.map_err(|error| self.failed(path, &error.to_string()))?;
+        sent.map_err(|error| self.failed(path, &error.to_string()))
     }
 
     fn run<B: ureq::AsSendBody>(
@@ -192,18 +213,23 @@ impl Api {
         self.client.run(request)
     }
 
-    fn answer(&self, response: &mut Response<ureq::Body>) -> Result<Answer> {
+    fn answer(&self, path: &str, response: &mut Response<ureq::Body>) -> Result<Answer> {
         let status = response.status().as_u16();
-        let text = response.body_mut().read_to_string().unwrap_or_default();
+        let text = response.body_mut().read_to_string();
+        let text = text.map_err(|error| self.failed(path, &error.to_string()))?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Ok(Answer { status, body })
     }
 
     fn refused(&self, path: &str, answer: &Answer) -> LabError {
+        self.failed(path, &format!("{} {}", answer.status, answer.body))
+    }
+
+    fn failed(&self, path: &str, answer: &str) -> LabError {
         LabError::Refused {
             program: "the hub".into(),
             request: path.into(),
-            answer: format!("{} {}", answer.status, answer.body),
+            answer: answer.into(),
             log: self.log.clone(),
         }
     }

@@ -69,6 +69,34 @@ impl Browser {
         }
     }
 
+    /// SIGSTOP for all of the browser, as when a laptop is closed. No step can be taken until it is opened again.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there.
+    pub fn sleep(&self) -> Result<()> {
+        self.signal(libc::SIGSTOP)
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there.
+    pub fn wake(&self) -> Result<()> {
+        self.signal(libc::SIGCONT)
+    }
+
+    fn signal(&self, signal: libc::c_int) -> Result<()> {
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).child.id();
+        let browser = process::descendants(driver)?;
+        if browser.is_empty() {
+            return Err(LabError::NotRunning { program: "the browser".into() });
+        }
+        browser.into_iter().for_each(|pid| process::send(pid, signal));
+        Ok(())
+    }
+
     /// Goes to an address.
     ///
     /// # Errors

@@ -68,6 +68,12 @@ impl HubBuilder {
         Self { place, address, general, servers, disk_kib }
     }
 
+    /// Where it will be.
+    #[must_use]
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
     /// Adds a line to its configuration, before the servers.
     pub fn setting(mut self, line: &str) -> Self {
         self.general.push_str(line);
@@ -164,6 +170,31 @@ impl Hub {
         drop(lock(&self.process).take());
     }
 
+    /// SIGSTOP: it is there, and takes nothing.
+    pub fn freeze(&self) {
+        if let Some(process) = &*lock(&self.process) {
+            process.signal(libc::SIGSTOP);
+        }
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        if let Some(process) = &*lock(&self.process) {
+            process.signal(libc::SIGCONT);
+        }
+    }
+
+    /// Changes its configuration, for the next start.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read or written.
+    pub fn configure(&self, change: impl FnOnce(String) -> String) -> Result<()> {
+        let path = self.config();
+        let config = fs::read_to_string(&path).at("read", &path)?;
+        write_private(&path, &change(config))
+    }
+
     /// Its process id.
     ///
     /// # Errors
@@ -218,7 +249,16 @@ impl Hub {
     ///
     /// If it refuses.
     pub fn log_in(&self, user: &str, password: &str) -> Result<Api> {
-        Api::log_in(&self.url(), &self.log, user, password)
+        Api::anonymous(&self.url(), &self.log).log_in(user, password)
+    }
+
+    /// The same over TLS, believing whom this authority (in PEM) vouches for.
+    ///
+    /// # Errors
+    ///
+    /// If it refuses, or is somebody else.
+    pub fn log_in_trusting(&self, user: &str, password: &str, authority: &str) -> Result<Api> {
+        Api::trusting(&self.url(), &self.log, authority)?.log_in(user, password)
     }
 
     /// The hub's API, for nobody.
@@ -233,14 +273,32 @@ impl Hub {
     ///
     /// If the hub or the agent refuses.
     pub fn agent(&self, server: &Asterisk) -> Result<Agent> {
-        let agent = Agent::enrolled(self, server.name(), server.address())?;
+        self.agent_with(server, |config| config)
+    }
+
+    /// The same, with its configuration changed before.
+    ///
+    /// # Errors
+    ///
+    /// If the hub or the agent refuses.
+    pub fn agent_with(
+        &self,
+        server: &Asterisk,
+        change: impl FnOnce(String) -> String,
+    ) -> Result<Agent> {
+        let agent = Agent::enrolled(self, server.name(), server.address(), change)?;
         agent.start()?;
         Ok(agent)
     }
 }
 
 impl Agent {
-    fn enrolled(hub: &Hub, server: &str, address: Ipv4Addr) -> Result<Self> {
+    fn enrolled(
+        hub: &Hub,
+        server: &str,
+        address: Ipv4Addr,
+        change: impl FnOnce(String) -> String,
+    ) -> Result<Self> {
         let place = Arc::clone(&hub.place);
         let name = format!("agent-{server}");
         let folder = place.make_folder(&name)?;
@@ -251,7 +309,7 @@ impl Agent {
              qualify = true\ncontexts = [\"{CONTEXT}\"]\n",
             folder.join("state.toml").display().to_string()
         );
-        write_private(&folder.join("agent.toml"), &config)?;
+        write_private(&folder.join("agent.toml"), &change(config))?;
         let agent = Self { place, name, folder, log, process: Mutex::new(None) };
         let mut invite = Command::new(program()?);
         invite.args(["agent", "invite", server, "--config"]).arg(hub.config());

@@ -187,7 +187,28 @@ pub(crate) fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-fn send(pid: u32, signal: libc::c_int) {
+/// The processes that one has started, and those that they have started.
+pub(crate) fn descendants(of: u32) -> Result<Vec<u32>> {
+    let folder = Path::new("/proc");
+    let mut parents = Vec::new();
+    for entry in fs::read_dir(folder).at("read", folder)? {
+        let name = entry.at("read", folder)?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        // One that has ended meanwhile has no parent.
+        let status = fs::read_to_string(folder.join(name).join("status")).unwrap_or_default();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        parents.extend(parent.and_then(|pid| pid.trim().parse::<u32>().ok()).map(|of| (pid, of)));
+    }
+    let mut found = vec![of];
+    let mut at = 0;
+    while let Some(&of) = found.get(at) {
+        found.extend(parents.iter().filter(|(_, parent)| *parent == of).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    Ok(found.split_off(1))
+}
+
+pub(crate) fn send(pid: u32, signal: libc::c_int) {
     // SAFETY: kill(2) takes plain numbers; the caller holds the child unreaped, so its id is still its own.
     unsafe { libc::kill(pid.cast_signed(), signal) };
 }

@@ -488,7 +488,9 @@ impl Asterisk {
         Path::new("/").join(path.strip_prefix(&self.root).unwrap_or(path))
     }
 
-    fn home_inside(&self) -> String {
+    /// Its folder as itself sees it, for paths in its configuration.
+    #[must_use]
+    pub fn home_inside(&self) -> String {
         self.inside_root(&self.home).display().to_string()
     }
 

@@ -1,6 +1,9 @@
 //! What the end-to-end tests have in common: a lab with the module in it. The tests themselves are
 //! the files beside this folder, one for each capability.
 
+pub mod certificate;
+pub mod hub;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

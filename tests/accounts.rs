@@ -1,0 +1,136 @@
+//! Who may do what at the hub: users, sessions, tokens, one-time codes, addresses.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tandem_lab::{Api, Hub, Lab, wait_until};
+use tandem_tests::hub::{PASSWORD, SOON, text, with_users};
+use totp_rs::{Builder, Secret};
+
+#[test]
+fn logins_are_throttled_and_sessions_end() -> Result<()> {
+    let lab = Lab::builder("hub-login").without_server("A").without_server("B");
+    let lab = lab.without_server("gateway").caches(0).start()?;
+    let hub = with_users(lab.hub().start()?)?;
+    let anonymous = hub.anonymous();
+    for path in ["/api/state", "/api/events", "/api/variables", "/metrics", "/api/users"] {
+        assert_eq!(anonymous.ask("GET", path, None)?.status, 401, "{path}");
+    }
+    assert_eq!(anonymous.get("/healthz")?, "ok\n");
+    let described = anonymous.get("/api/openapi.json")?;
+    ensure!(described["paths"]["/api/state"]["get"].is_object(), "{described}");
+
+    let api = hub.log_in("ada", PASSWORD)?;
+    let other = hub.log_in("ada", PASSWORD)?;
+    let events = other.events(other.get("/api/state")?["seq"].as_u64().context("a sequence")?)?;
+    let new = json!({ "old": PASSWORD, "new": "another long password" });
+    assert_eq!(api.ask("POST", "/api/password", Some(&new))?.status, 204);
+    assert_eq!(other.ask("GET", "/api/session", None)?.status, 401, "the other session has ended");
+    events.wait("and its page is told", SOON, |name, _| name == "bye")?;
+    assert_eq!(api.ask("GET", "/api/session", None)?.status, 200);
+
+    tokens_have_a_role(&api)?;
+    codes_are_asked_for_and_each_is_good_once(&hub)?;
+    the_last_administrator_stays(&api)?;
+
+    let wrong = json!({ "user": "vera", "password": "wrong wrong wrong" });
+    let mut answers = Vec::new();
+    // The first waits are short: on a slow machine they are over when the answer is there.
+    while answers.last() != Some(&429) && answers.len() < 12 {
+        answers.push(anonymous.ask("POST", "/api/login", Some(&wrong))?.status);
+    }
+    // Two wrong codes have come from here before.
+    ensure!(answers.len() >= 4 && answers.last() == Some(&429), "{answers:?}");
+    let right = json!({ "user": "vera", "password": PASSWORD });
+    let answer = anonymous.ask("POST", "/api/login", Some(&right))?;
+    assert_eq!(answer.status, 429, "a right one waits too, or it could be tried out");
+    Ok(())
+}
+
+fn tokens_have_a_role(api: &Api) -> Result<()> {
+    let made = api.post("/api/tokens", &json!({ "name": "prometheus", "role": "viewer" }))?;
+    let program = api.with_token(made["token"].as_str().context("a token")?);
+    let metrics = program.get("/metrics")?;
+    ensure!(metrics.as_str().is_some_and(|text| text.ends_with("# EOF\n")), "{metrics}");
+    assert_eq!(program.ask("GET", "/api/users", None)?.status, 403);
+    let seq = program.get("/api/state")?["seq"].as_u64().context("a sequence")?;
+    let events = program.events(seq)?;
+    assert_eq!(api.ask("DELETE", &format!("/api/tokens/{}", made["id"]), None)?.status, 204);
+    assert_eq!(program.ask("GET", "/metrics", None)?.status, 401);
+    events.wait("what it followed ends", SOON, |name, _| name == "bye")?;
+    Ok(())
+}
+
+fn codes_are_asked_for_and_each_is_good_once(hub: &Hub) -> Result<()> {
+    let api = hub.log_in("otto", PASSWORD)?;
+    let offer = api.post("/api/totp", &json!({}))?;
+    ensure!(offer["qr_svg"].as_str().is_some_and(|svg| svg.contains("<svg")), "{offer}");
+    let secret = Secret::try_from_base32(offer["secret"].as_str().context("a secret")?)?;
+    let codes = Builder::new().with_secret(secret).with_account_name("otto").build()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let code = |steps: u64| json!({ "code": codes.generate(now + steps * 30).to_string() });
+    let wrong = api.ask("POST", "/api/totp/confirm", Some(&json!({ "code": "000000" })))?;
+    assert_eq!(wrong.status, 422);
+    assert_eq!(api.ask("POST", "/api/totp/confirm", Some(&code(0)))?.status, 204);
+    assert_eq!(
+        api.ask("POST", "/api/totp", Some(&json!({})))?.status,
+        409,
+        "not without the password"
+    );
+
+    let log_in = |code: &Value| {
+        let login = json!({ "user": "otto", "password": PASSWORD, "code": code });
+        hub.anonymous().ask("POST", "/api/login", Some(&login))
+    };
+    // As the console does, and more often than wrong passwords would be let.
+    for _ in 0..8 {
+        let answer = log_in(&Value::Null)?;
+        assert_eq!((answer.status, &answer.body["needs"]), (401, &json!("code")));
+    }
+    assert_eq!(log_in(&code(0)["code"])?.status, 401, "it was used to turn them on");
+    assert_eq!(log_in(&code(1)["code"])?.status, 200, "clocks may differ by a step");
+    assert_eq!(log_in(&code(1)["code"])?.status, 401, "it is good once");
+    let password = json!({ "password": PASSWORD });
+    assert_eq!(api.ask("POST", "/api/totp/end", Some(&password))?.status, 204);
+    assert_eq!(log_in(&Value::Null)?.status, 200);
+    Ok(())
+}
+
+fn the_last_administrator_stays(api: &Api) -> Result<()> {
+    let viewer = json!({ "role": "viewer" });
+    assert_eq!(api.ask("PATCH", "/api/users/ada", Some(&viewer))?.status, 409);
+    assert_eq!(api.ask("DELETE", "/api/users/ada", None)?.status, 409);
+    assert_eq!(api.ask("PATCH", "/api/users/nobody", Some(&viewer))?.status, 404);
+    let bad = api.ask("POST", "/api/users", Some(&json!({ "name": "x" })))?;
+    assert_eq!(bad.status, 400);
+    ensure!(bad.body["error"].as_str().is_some_and(|it| it.contains("password")), "{bad:?}");
+    Ok(())
+}
+
+#[test]
+fn who_may_connect_is_decided_before_anything_is_read() -> Result<()> {
+    let lab = Lab::builder("hub-acl").without_server("A").without_server("B");
+    let lab = lab.without_server("gateway").caches(0).start()?;
+    let rules = |rules: &str| format!("acl = [{rules}]");
+    let permits = rules("\"deny 127.0.0.9\", \"permit 127.0.0.1\"");
+    let hub = lab.hub().setting(&permits).start()?;
+    assert_eq!(hub.anonymous().get("/healthz")?, "ok\n");
+    hub.stop();
+    // The order decides, and what no rule matches is denied.
+    for denies in ["\"deny 127.0.0.0/8\", \"permit 127.0.0.1\"", "\"permit 10.0.0.0/8\""] {
+        hub.configure(|config| {
+            let others = config.lines().filter(|line| !line.starts_with("acl"));
+            rules(denies) + "\n" + &others.collect::<Vec<_>>().join("\n")
+        })?;
+        let mark = text(hub.log()).len();
+        hub.start()?;
+        let refused = hub.anonymous().get("/healthz");
+        ensure!(refused.is_err(), "{denies}: {refused:?}");
+        wait_until("the log says why", SOON, hub.log(), || {
+            Ok(text(hub.log())[mark..].contains("127.0.0.1 is not let in: `acl`"))
+        })?;
+        hub.stop();
+    }
+    Ok(())
+}
