@@ -20,6 +20,8 @@ struct Picture {
     path: &'static str,
     /// A role and a name that say that the page is there.
     shows: (&'static str, &'static str),
+    /// What is done there before it is taken, as the browser's driver has it.
+    steps: &'static [&'static str],
     size: [u32; 2],
     scheme: &'static str,
 }
@@ -29,19 +31,35 @@ const fn desktop(
     path: &'static str,
     shows: (&'static str, &'static str),
 ) -> Picture {
-    Picture { name, path, shows, size: DESKTOP, scheme: "light" }
+    Picture { name, path, shows, steps: &[], size: DESKTOP, scheme: "light" }
 }
 
-const PICTURES: [Picture; 10] = [
+const PEER: &[&str] = &[
+    r#"{ "do": "click", "role": "row", "matches": "^(?=.*\\b203\\b)(?=.*In use)" }"#,
+    r#"{ "do": "see", "role": "complementary", "name": "Details of PJSIP/203" }"#,
+];
+const SERVER: &[&str] = &[
+    r#"{ "do": "click", "role": "button", "name": "Details of A" }"#,
+    r#"{ "do": "click", "text": "Modules", "exact": true }"#,
+    r#"{ "do": "see", "role": "table", "name": "Modules of A" }"#,
+];
+
+const PICTURES: [Picture; 16] = [
     desktop("peers", "/peers", ("row", "Registered")),
     Picture { scheme: "dark", ..desktop("peers-dark", "/peers", ("row", "Registered")) },
     Picture { size: PHONE, ..desktop("peers-phone", "/peers", ("row", "Registered")) },
+    Picture { steps: PEER, ..desktop("peer", "/peers", ("row", "In use")) },
     desktop("calls", "/calls", ("row", "Internal")),
+    desktop("past-calls", "/calls/past", ("table", "Past calls")),
     desktop("servers", "/servers", ("table", "Servers")),
+    Picture { steps: SERVER, ..desktop("server", "/servers", ("table", "Servers")) },
     desktop("variables", "/variables", ("table", "Universal variables")),
     desktop("registrations", "/variables/registrations", ("table", "Shared registrations")),
-    desktop("audit", "/admin/audit", ("table", "Audit log")),
+    desktop("account", "/account", ("region", "Two-step login")),
+    desktop("users", "/admin/users", ("table", "Users")),
+    desktop("tokens", "/admin/tokens", ("table", "API tokens")),
     desktop("agents", "/admin/agents", ("table", "Agents")),
+    desktop("audit", "/admin/audit", ("table", "Audit log")),
     Picture { scheme: "dark", ..desktop("wallboard", "/wallboard", ("table", "Calls")) },
 ];
 
@@ -59,9 +77,11 @@ pub(crate) fn take(scene: &Scene<'_>) -> Result<()> {
 fn take_while_phones_call(scene: &Scene<'_>) -> Result<()> {
     let console = scene.console.as_ref().context("the story has started the hub")?;
     let hub = &console.hub;
-    // The story has left no variable.
+    // The story has left no variable, and nobody has a token yet.
     let greeting = json!({ "value": "Good morning" });
-    console.log_in()?.ask("PUT", "/api/variables/GREETING", Some(&greeting))?;
+    let api = console.log_in()?;
+    api.ask("PUT", "/api/variables/GREETING", Some(&greeting))?;
+    api.post("/api/tokens", &json!({ "name": "prometheus", "role": "viewer" }))?;
     std::fs::create_dir_all(FOLDER)?;
     let browser = scene.lab.browser()?;
     browser.log_in(&hub.url(), USER, PASSWORD)?;
@@ -79,6 +99,9 @@ fn take_one(browser: &Browser, url: &str, picture: &Picture) -> Result<()> {
     browser.open(&format!("{url}{}", picture.path))?;
     let (role, name) = picture.shows;
     browser.see(role, name)?;
+    for step in picture.steps {
+        browser.step(&serde_json::from_str(step)?)?;
+    }
     let path = Path::new(FOLDER).join(format!("{}.png", picture.name));
     browser.step(&json!({ "do": "screenshot", "path": path }))?;
     Ok(())
