@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tandem_lab::{Lab, Release, ServerConfig, wait_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -310,6 +310,24 @@ fn a_thousand_phones_register_in_seconds() -> Result<()> {
     let mut warnings = lab.warnings()?;
     warnings.retain(|line| !line.contains("taskprocessor.c"));
     assert_eq!(warnings, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn many_calls_are_made_and_each_is_timed() -> Result<()> {
+    let answers = "exten => 960,1,Answer()\n same => n,Wait(5)\n same => n,Hangup()\n";
+    let lab = Lab::builder("lab-calls")
+        .without_server("B")
+        .without_server("gateway")
+        .server("A", |server| server.pjsip_many(10_000, 1).append("extensions.conf", answers))
+        .start()?;
+    let took = lab.call_many(lab.a(), [10_000, 100, 50], "960").run()?;
+    assert_eq!(took.len(), 100);
+    ensure!(took.iter().all(|took| !took.is_zero() && *took < SOON), "{took:?}");
+    lab.a().wait_cli("core show channels count", "0 active channels", SOON)?;
+    let refused = lab.call_many(lab.a(), [10_000, 1, 1], "nobody").run();
+    ensure!(refused.is_err(), "{refused:?}");
+    assert_eq!(lab.warnings()?, Vec::<String>::new());
     Ok(())
 }
 

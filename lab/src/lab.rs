@@ -16,7 +16,7 @@ use crate::phone::PhoneBuilder;
 use crate::place::{self, Place};
 use crate::proxy::Proxy;
 use crate::server::Asterisk;
-use crate::sipp::RegisterMany;
+use crate::sipp::{CallMany, RegisterMany};
 
 /// What a lab is going to be. By default: servers A, B and gateway, and two caches.
 #[derive(Debug)]
@@ -333,6 +333,17 @@ impl Lab {
         count: u32,
     ) -> RegisterMany<'lab> {
         RegisterMany::new(&self.place, server, first, count)
+    }
+
+    /// Makes `count` calls, `rate_per_second` of them begun in a second, from an endpoint without a password
+    /// ([`ServerConfig::pjsip_many`]) to an extension that answers.
+    pub fn call_many<'lab>(
+        &'lab self,
+        server: &'lab Asterisk,
+        [caller, count, rate_per_second]: [u32; 3],
+        extension: &'lab str,
+    ) -> CallMany<'lab> {
+        CallMany { place: &self.place, server, caller, extension, count, rate_per_second }
     }
 
     /// Where this lab is.

@@ -57,6 +57,6 @@ pub use place::{DEMO_NUMBER, Place, cache_folder};
 pub use proxy::{Line, Proxy};
 pub use release::Release;
 pub use server::{AMI_PORT, Asterisk, CHAN_SIP_PORT, IAX_PORT, SIP_PORT};
-pub use sipp::RegisterMany;
+pub use sipp::{CallMany, RegisterMany};
 pub use voicemail::Message;
 pub use wait::{wait_for, wait_until};
