@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::config::is_read_by_others;
 use crate::tls::{self, Fingerprint, Trust, TrustError};
 
 /// As it is written in a configuration.
@@ -67,6 +68,9 @@ pub enum AmiError {
         /// Why.
         error: std::io::Error,
     },
+    /// Everybody may read the file.
+    #[error("`secret_file`: others may read {0}: chmod o= {0}")]
+    Readable(PathBuf),
     /// Asterisk would not read the user or the secret as they are.
     #[error("`user` or `secret`: {0}")]
     Login(#[from] ActionError),
@@ -109,6 +113,9 @@ impl Ami {
             (Some(secret), None) => secret.clone(),
             (None, Some(path)) => {
                 let failed = |error| AmiError::SecretFile { path: path.clone(), error };
+                if is_read_by_others(path).map_err(failed)? {
+                    return Err(AmiError::Readable(path.clone()));
+                }
                 std::fs::read_to_string(path).map_err(failed)?.trim_end().into()
             }
             _ => return Err(AmiError::Secret),

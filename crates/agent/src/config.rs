@@ -165,6 +165,15 @@ impl fmt::Debug for Enrolment {
     }
 }
 
+/// Whether anybody on this machine may read a file.
+///
+/// # Errors
+///
+/// The system's.
+pub fn is_read_by_others(path: &Path) -> std::io::Result<bool> {
+    Ok(std::fs::metadata(path)?.permissions().mode() & 0o007 != 0)
+}
+
 /// Reads a file of TOML; one with a secret in it nobody else may read.
 ///
 /// # Errors
@@ -178,8 +187,7 @@ pub fn read_toml<T: serde::de::DeserializeOwned>(
     let text = std::fs::read_to_string(path).map_err(failed)?;
     let read: T = toml::from_str(&text)
         .map_err(|error| ConfigError::Parse { path: path.into(), error: Box::new(error) })?;
-    let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
-    if mode & 0o007 != 0 && has_secret(&read) {
+    if is_read_by_others(path).map_err(failed)? && has_secret(&read) {
         return Err(ConfigError::Readable { path: path.into() });
     }
     Ok(read)
