@@ -108,6 +108,85 @@ fn the_last_administrator_stays(api: &Api) -> Result<()> {
     Ok(())
 }
 
+/// Who may do what at least; `None` is anybody. What is not here is a mistake.
+fn least_role(operation: &str) -> Option<Option<&'static str>> {
+    Some(match operation {
+        "post /api/login" | "get /healthz" => None,
+        "get /api/session"
+        | "post /api/logout"
+        | "post /api/password"
+        | "post /api/totp"
+        | "post /api/totp/confirm"
+        | "post /api/totp/end"
+        | "get /api/state"
+        | "get /api/events"
+        | "get /api/history/calls"
+        | "get /api/history/peers/{server}/{driver}/{name}"
+        | "get /api/variables"
+        | "get /api/registrations"
+        | "get /metrics"
+        | "get /api/servers/{server}/modules" => Some("viewer"),
+        "post /api/servers/{server}/hangup"
+        | "post /api/servers/{server}/transfer"
+        | "post /api/servers/{server}/originate"
+        | "post /api/servers/{server}/qualify"
+        | "put /api/variables/{name}"
+        | "delete /api/variables/{name}" => Some("operator"),
+        "get /api/users"
+        | "post /api/users"
+        | "patch /api/users/{name}"
+        | "delete /api/users/{name}"
+        | "get /api/tokens"
+        | "post /api/tokens"
+        | "delete /api/tokens/{id}"
+        | "get /api/agents"
+        | "post /api/agents"
+        | "delete /api/agents/{server}"
+        | "get /api/audit" => Some("administrator"),
+        _ => return Option::None,
+    })
+}
+
+#[test]
+fn every_operation_is_refused_to_who_has_too_small_a_role() -> Result<()> {
+    let lab = Lab::builder("hub-roles").without_server("A").without_server("B");
+    let lab = lab.without_server("gateway").caches(0).start()?;
+    let hub = with_users(lab.hub().start()?)?;
+    let anonymous = hub.anonymous();
+    let roles = ["viewer", "operator", "administrator"];
+    let asking = [hub.log_in("vera", PASSWORD)?, hub.log_in("otto", PASSWORD)?];
+    let described = anonymous.get("/api/openapi.json")?;
+    let mut seen = 0;
+    for (path, methods) in described["paths"].as_object().context("paths")? {
+        for method in methods.as_object().context("methods")?.keys() {
+            let operation = format!("{method} {path}");
+            let least = least_role(&operation).with_context(|| format!("who may {operation}?"))?;
+            let Some(least) = least else { continue };
+            seen += 1;
+            let asked = path.replace("{id}", "1").replace(['{', '}'], "");
+            let body = json!({});
+            let body = Some(&body).filter(|_| method != "get" && method != "delete");
+            let ask = |api: &Api| -> Result<_> {
+                Ok(api.ask(&method.to_uppercase(), &asked, body)?.status)
+            };
+            assert_eq!(ask(&anonymous)?, 401, "{operation}");
+            let least = roles.iter().position(|role| *role == least).context("a role")?;
+            for (api, role) in asking.iter().zip(roles).take(least) {
+                assert_eq!(ask(api)?, 403, "{operation} as {role}");
+            }
+        }
+    }
+    ensure!(seen > 25, "{seen} operations");
+    let empty = hub.log_in("ada", PASSWORD)?.ask("PUT", "/api/users", None)?;
+    assert_eq!(empty.status, 405);
+    ensure!(empty.body["error"].is_string(), "{empty:?}");
+    let large = json!({ "user": "x".repeat(100_000), "password": "" });
+    let answer = anonymous.ask("POST", "/api/login", Some(&large))?;
+    assert_eq!(answer.status, 413);
+    ensure!(answer.body["error"].is_string(), "{answer:?}");
+    Ok(())
+}
+
 #[test]
 fn who_may_connect_is_decided_before_anything_is_read() -> Result<()> {
     let lab = Lab::builder("hub-acl").without_server("A").without_server("B");

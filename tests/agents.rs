@@ -1,7 +1,9 @@
 //! Agents: how they enrol, whom they believe, and what they bring when they come and go.
 
+use std::os::unix::fs::PermissionsExt;
+
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tandem_lab::{
     AMI_SECRET, Api, Asterisk, Hub, Lab, Release, ServerConfig, phone_secret, wait_until,
 };
@@ -165,6 +167,39 @@ fn an_agent_believes_the_hubs_own_certificate_and_no_other() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_server_that_is_watched_from_the_hub_stays_so_when_its_agent_of_old_is_removed() -> Result<()> {
+    let lab = lab("hub-was-agent")?;
+    let hub = with_users(lab.hub().start()?)?;
+    let agent = hub.agent(lab.a())?;
+    let api = hub.log_in("ada", PASSWORD)?;
+    settled(&api, &["A"])?;
+    let late = api.post("/api/agents", &json!({ "server": "A" }))?;
+    hub.stop();
+    hub.configure(|config| {
+        let address = lab.a().address();
+        format!(
+            "{config}[[server]]\nname = \"A\"\nami = {{ address = \"{address}:5038\", user = \"lab\", \
+             secret = \"{AMI_SECRET}\" }}\n"
+        )
+    })?;
+    hub.start()?;
+    let api = hub.log_in("ada", PASSWORD)?;
+    settled(&api, &["A"])?;
+    assert_eq!(api.ask("DELETE", "/api/agents/A", None)?.status, 204);
+    // It goes on, and hears what happens.
+    let desk = lab.phone("200").start()?;
+    desk.register_at(lab.a(), MINUTE)?;
+    let state = until(&api, "200 is registered", SOON, |state| {
+        peer(state, "A", "200")["registration"] == "registered"
+    })?;
+    assert_eq!(server(&state, "A")["link"]["via"], "ami");
+    let token = late["token"].as_str().context("a token")?;
+    let error = agent.enrol(&hub.url(), token).expect_err("it needs no agent");
+    ensure!(error.to_string().contains("the token is not known"), "{error}");
+    Ok(())
+}
+
 /// Asterisk 16 has AMI over TLS, and so has 22: `tlsenable` of `manager.conf`.
 fn speak_tls(server: &Asterisk, shown: &Certificate) -> Result<()> {
     let pem = server.home_inside() + "/etc/ami.pem";
@@ -203,6 +238,7 @@ fn an_agent_beside_asterisk_16_watches_it_over_tls() -> Result<()> {
         lab.a().write_file(name, text)?;
     }
     let at = |name: &str| folder.join(name).display().to_string();
+    std::fs::set_permissions(at("hub.key"), PermissionsExt::from_mode(0o600))?;
     let tls = format!("[tls]\ncertificate = {:?}\nkey = {:?}\n", at("hub.pem"), at("hub.key"));
     let hub = with_users(lab.hub().section(&tls).start()?)?;
     let api = hub.log_in_trusting("vera", PASSWORD, &shown.authority)?;

@@ -91,9 +91,8 @@ fn has_an_end(channel: &str) -> bool {
 fn leg(id: &Order, channel: &Channel, is_trunk: impl Fn(&PeerId) -> bool) -> LegView {
     let peer = words::channel_peer(&channel.name);
     let trunk = peer.as_ref().is_some_and(is_trunk);
-    let peer = peer.map(|PeerId { driver, name }| {
-        Text::from(format!("{}/{name}", words::driver_word(driver)).as_str())
-    });
+    let peer = peer
+        .map(|PeerId { driver, name }| Text::from(format!("{}/{name}", driver.word()).as_str()));
     let party = Party { number: channel.number.clone(), name: channel.caller_name.clone(), peer };
     LegView {
         channel: channel.name.clone(),

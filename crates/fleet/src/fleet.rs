@@ -190,12 +190,7 @@ impl Fleet {
         self.with(server, |server| server.handle_timeout(now));
     }
 
-    /// The servers by name.
-    pub fn servers(&self) -> impl Iterator<Item = (&Text, &ServerView)> {
-        self.servers.iter()
-    }
-
-    /// One of them.
+    /// A server.
     #[must_use]
     pub fn server(&self, name: &str) -> Option<&ServerView> {
         self.servers.get(name)

@@ -17,7 +17,6 @@ use crate::view::{
     CallView, Driver, Freshness, Link, MailboxView, OutboundId, OutboundView, Parts, PeerId,
     PeerView, ServerInfo, Time,
 };
-use crate::words;
 
 /// How a server is watched.
 #[derive(Clone, Debug)]
@@ -37,7 +36,7 @@ impl Default for Config {
 
 impl Config {
     fn is_trunk(&self, id: &PeerId) -> bool {
-        let name = format!("{}/{}", words::driver_word(id.driver), id.name);
+        let name = format!("{}/{}", id.driver.word(), id.name);
         self.trunks.iter().any(|trunk| match trunk.strip_suffix('*') {
             Some(beginning) => name.starts_with(beginning),
             None => *trunk == name,

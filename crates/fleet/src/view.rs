@@ -197,6 +197,18 @@ pub enum Driver {
     Sip,
 }
 
+impl Driver {
+    /// As it is written before a peer's name.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pjsip => "PJSIP",
+            Self::Iax2 => "IAX2",
+            Self::Sip => "SIP",
+        }
+    }
+}
+
 /// Whether a peer can be reached.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -215,6 +227,21 @@ pub enum Registration {
     Unregistered,
     /// Has an address in the configuration, and is not known to be out of reach.
     Static,
+}
+
+impl Registration {
+    /// As it is written everywhere.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Registered => "registered",
+            Self::Lagged => "lagged",
+            Self::Unreachable => "unreachable",
+            Self::Unregistered => "unregistered",
+            Self::Static => "static",
+        }
+    }
 }
 
 /// What a peer does; Asterisk's device state (`devicestate.c`).
@@ -344,6 +371,19 @@ pub enum Direction {
     Through,
     /// Among phones, or a phone and the server itself.
     Internal,
+}
+
+impl Direction {
+    /// As it is written everywhere.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+            Self::Through => "through",
+            Self::Internal => "internal",
+        }
+    }
 }
 
 /// How far a call is.

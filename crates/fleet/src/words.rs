@@ -24,14 +24,6 @@ pub(crate) fn driver_of(word: &str) -> Option<Driver> {
     }
 }
 
-pub(crate) fn driver_word(driver: Driver) -> &'static str {
-    match driver {
-        Driver::Pjsip => "PJSIP",
-        Driver::Iax2 => "IAX2",
-        Driver::Sip => "SIP",
-    }
-}
-
 /// `200` and PJSIP of `PJSIP/200-0000001c`; every driver puts a hyphen and a number of its own last.
 pub(crate) fn channel_peer(channel: &str) -> Option<PeerId> {
     peer_id(channel.rsplit_once('-')?.0)

@@ -13,11 +13,12 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use fleet::{Link, LinkState, Text, Via};
+use futures_util::future::{Either, select};
 use link::{Hello, KEY_SCHEME, Report, SUBPROTOCOL, TOKEN_SCHEME, Welcome};
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 
-use crate::db::{self, Outcome};
+use crate::db::{self, Entry};
 use crate::hub::{Hub, now, now_ms};
 use crate::line::{Place, carry};
 use crate::secret;
@@ -64,6 +65,12 @@ pub(crate) async fn connect(
         Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     };
     let upgrade = upgrade.protocols([SUBPROTOCOL]).max_message_size(link::FRAME_MAX_BYTES);
+    if hub.watches(&server) {
+        let why = format!(
+            "{server} is watched by the hub itself: take its `ami` out of hub.toml, and start the hub again"
+        );
+        return refuse(StatusCode::CONFLICT, &why);
+    }
     if is_new {
         return upgrade.on_upgrade(move |socket| async move {
             let who = Who::unknown(&format!("agent:{server}"), address.ip());
@@ -72,7 +79,7 @@ pub(crate) async fn connect(
             }
         });
     }
-    let place = match Place::take(&hub, &server, address.to_string()) {
+    let place = match Place::take(&hub, &server, address.to_string(), true) {
         Ok(place) => place,
         Err(taken) => {
             let seconds = now().ms.saturating_sub(taken.since.ms) / 1000;
@@ -114,8 +121,8 @@ async fn enrol(
         _ => return Err("the token was used at the same time".into()),
     }
     // It has enrolled, whatever the log says: without its key it could not come in again.
-    let written = hub.audit(who, "agent enrol", Some(server), server, Outcome::Done, None).await;
-    if let Err(error) = written {
+    let entry = Entry { server: Some(server.into()), ..who.entry("agent enrol", server) };
+    if let Err(error) = hub.note(entry).await {
         tracing::error!("{error}");
     }
     // Whoever had the key before has it no more.
@@ -183,10 +190,18 @@ async fn serve(
         ..Link::default()
     };
     let (to_line, mut reports) = mpsc::channel(agent::REPORTS_MAX);
-    let (asks, mut from_line) = mpsc::channel(ASKS_MAX);
-    let why = tokio::select! {
-        () = carry(&mut place, link, &mut reports, &asks) => "the hub is done with it".into(),
-        why = pump(&mut socket, &to_line, &mut from_line) => why,
+    let (asks, from_line) = mpsc::channel(ASKS_MAX);
+    let why = {
+        let carry = std::pin::pin!(carry(&mut place, link, &mut reports, &asks));
+        let pump = std::pin::pin!(pump(&mut socket, to_line, from_line));
+        match select(carry, pump).await {
+            Either::Left(((), _)) => "the hub is done with it".into(),
+            Either::Right((why, carry)) => {
+                // What has come is heard to the end.
+                carry.await;
+                why
+            }
+        }
     };
     note_seen(hub, server).await;
     why
@@ -201,8 +216,8 @@ async fn note_seen(hub: &Hub, server: &str) {
 
 async fn pump(
     socket: &mut WebSocket,
-    reports: &mpsc::Sender<Report>,
-    asks: &mut mpsc::Receiver<link::Ask>,
+    reports: mpsc::Sender<Report>,
+    mut asks: mpsc::Receiver<link::Ask>,
 ) -> String {
     let mut heard = Instant::now();
     let mut ping = interval(PING_EVERY);

@@ -6,13 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fleet::{
-    CallState, CallView, Change, Direction, Driver, Freshness, Parts, Party, PeerId, Registration,
-    Text, What,
+    CallState, CallView, Change, Driver, Freshness, Parts, Party, PeerId, Registration, Text, What,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, sleep};
 
-use crate::api::registration_word;
 use crate::db::{self, CallRow, DbError, PeerRow};
 use crate::hub::{Hub, now_ms};
 
@@ -245,28 +243,17 @@ fn row(
     address: Option<String>,
     at_ms: i64,
 ) -> PeerRow {
-    let driver = match id.driver {
-        Driver::Pjsip => "PJSIP",
-        Driver::Iax2 => "IAX2",
-        Driver::Sip => "SIP",
-    };
     PeerRow {
         at_ms,
         server: server.to_string(),
-        driver: driver.into(),
+        driver: id.driver.word().into(),
         name: id.name.to_string(),
-        registration: registration_word(registration).into(),
+        registration: registration.word().into(),
         address,
     }
 }
 
 fn call_row(server: &Text, call: CallView, answered: bool, ended_ms: i64) -> CallRow {
-    let direction = match call.direction {
-        Direction::In => "in",
-        Direction::Out => "out",
-        Direction::Through => "through",
-        Direction::Internal => "internal",
-    };
     let party = |party: Party| {
         [party.number, party.name, party.peer].map(|text| text.map(|text| text.to_string()))
     };
@@ -275,7 +262,7 @@ fn call_row(server: &Text, call: CallView, answered: bool, ended_ms: i64) -> Cal
         ended_ms,
         server: server.to_string(),
         linkedid: call.id.to_string(),
-        direction: direction.into(),
+        direction: call.direction.word().into(),
         answered,
         from: party(call.from),
         to: party(call.to),
@@ -284,7 +271,7 @@ fn call_row(server: &Text, call: CallView, answered: bool, ended_ms: i64) -> Cal
 
 #[cfg(test)]
 mod tests {
-    use fleet::{Device, PeerView, ServerInfo, Time};
+    use fleet::{Device, Direction, PeerView, ServerInfo, Time};
 
     use super::*;
 

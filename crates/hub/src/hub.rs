@@ -6,15 +6,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use acl::Acl;
 use fleet::{Fleet, Time};
+use rusqlite::Connection;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::Config;
-use crate::db::{Db, DbError, Entry, Outcome};
+use crate::db::{Db, DbError, Entry, Outcome, audit};
 use crate::history::Past;
 use crate::line::Line;
-use crate::throttle::Throttle;
+use crate::throttle::{Refusals, Throttle};
 use crate::variables::Variables;
-use crate::who::Who;
 
 /// Passwords that are hashed at once: each takes 19 MiB.
 const HASHED_AT_ONCE: usize = 2;
@@ -31,6 +31,7 @@ pub(crate) struct Hub {
     pub(crate) db: Db,
     pub(crate) variables: Option<Arc<Variables>>,
     pub(crate) throttle: Mutex<Throttle>,
+    pub(crate) refusals: Mutex<Refusals>,
     pub(crate) hashing: Arc<Semaphore>,
     /// Questions to the caches.
     pub(crate) asking: Arc<Semaphore>,
@@ -60,6 +61,7 @@ impl Hub {
             db,
             variables,
             throttle: Mutex::default(),
+            refusals: Mutex::default(),
             hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
             asking: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
             offered: Mutex::default(),
@@ -103,46 +105,50 @@ impl Hub {
         }
     }
 
-    /// Ends the line of a server, if there is one.
+    /// Ends the line to a server's agent, if there is one.
     pub(crate) fn hang_up(&self, server: &str) {
         // Its place is free when it has ended, and not before.
-        if let Some(line) = lock(&self.lines).get_mut(server) {
+        if let Some(line) = lock(&self.lines).get_mut(server).filter(|line| line.is_agents) {
             line.acts = None;
         }
     }
 
-    /// Writes down who did what, before it is answered.
-    pub(crate) async fn audit(
-        &self,
-        who: &Who,
-        action: &str,
-        server: Option<&str>,
-        target: impl Into<String>,
-        outcome: Outcome,
-        detail: Option<String>,
-    ) -> Result<i64, DbError> {
-        let entry = Entry {
-            id: 0,
-            at_ms: now_ms(),
-            user: who.name.clone(),
-            address: who.address.to_string(),
-            action: action.into(),
-            server: server.map(Into::into),
-            target: target.into(),
-            outcome,
-            detail,
-        };
-        self.db.run(move |db| crate::db::audit::add(db, &entry)).await
+    /// Whether it is watched from here, through AMI, and has no agent.
+    pub(crate) fn watches(&self, server: &str) -> bool {
+        self.config.servers.iter().any(|it| it.name == server && it.ami.is_some())
     }
 
-    /// Writes down what came of what was written down before it was done. It is done, whatever the database says.
-    pub(crate) async fn conclude(&self, line: i64, outcome: Outcome, detail: Option<String>) {
-        let set = move |db: &mut rusqlite::Connection| {
-            crate::db::audit::conclude(db, line, outcome, detail.as_deref())
-        };
+    /// Writes down what happened, before it is answered.
+    pub(crate) async fn note(&self, entry: Entry) -> Result<i64, DbError> {
+        self.db.run(move |db| audit::add(db, &entry)).await
+    }
+
+    /// Changes something in the database and writes it down: both, or neither.
+    pub(crate) async fn change<T: Send + 'static, E: Send + 'static>(
+        &self,
+        entry: Entry,
+        act: impl FnOnce(&Connection, &mut Entry) -> rusqlite::Result<Result<T, E>> + Send + 'static,
+    ) -> Result<Result<T, E>, DbError> {
+        self.db.run(move |db| audit::change(db, entry, act)).await
+    }
+
+    /// Has something done elsewhere: it is written down before, and what came of it afterwards.
+    pub(crate) async fn written_down<T, E>(
+        &self,
+        entry: Entry,
+        act: impl Future<Output = Result<T, E>>,
+        outcome: impl FnOnce(&Result<T, E>) -> (Outcome, Option<String>),
+    ) -> Result<Result<T, E>, DbError> {
+        let detail = Some("no outcome was heard".into());
+        let line = self.note(Entry { outcome: Outcome::Failed, detail, ..entry }).await?;
+        let done = act.await;
+        let (outcome, detail) = outcome(&done);
+        let set = move |db: &mut Connection| audit::conclude(db, line, outcome, detail.as_deref());
+        // It is done, whatever the database says.
         if let Err(error) = self.db.run(set).await {
             tracing::error!("audit line {line}, {outcome:?}: {error}");
         }
+        Ok(done)
     }
 }
 

@@ -4,7 +4,7 @@ use agent::tls::Fingerprint;
 use serde::Serialize;
 
 use crate::config::{Config, NAME_MAX_BYTES, is_server_name};
-use crate::db::{self, Db, DbError};
+use crate::db::{self, Db, DbError, Entry};
 use crate::hub::now_ms;
 use crate::secret::{self, NoRandom};
 use crate::tls::{self, TlsError};
@@ -27,6 +27,11 @@ pub enum InviteError {
         "{0:?} is no name for a server: letters, digits, `-`, `_` and `.`, at most {NAME_MAX_BYTES} bytes"
     )]
     Name(String),
+    /// Nobody elsewhere would find it.
+    #[error(
+        "the hub listens at all addresses and has no name: set `name` in hub.toml, for agents to dial"
+    )]
+    NoName,
     /// It needs no agent.
     #[error("{0} is watched by the hub itself: take its `ami` out of hub.toml first")]
     Watched(String),
@@ -54,7 +59,8 @@ pub fn invite(config: &Config, server: &str) -> Result<Invited, InviteError> {
     let db = Db::open(&config.database())?;
     let fingerprint = if config.is_tls() { tls::prepare(config)?.1 } else { None };
     let invited = make(config, &db, fingerprint, server)?;
-    db.now(|db| db::audit::note(db, now_ms(), "agent invite", server))?;
+    let entry = Entry::shell(now_ms(), "agent invite", server);
+    db.now(|db| db::audit::add(db, &entry))?;
     Ok(invited)
 }
 
@@ -66,6 +72,9 @@ pub(crate) fn make(
 ) -> Result<Invited, InviteError> {
     if !is_server_name(server) {
         return Err(InviteError::Name(server.into()));
+    }
+    if config.name.is_none() && config.listen.ip().is_unspecified() {
+        return Err(InviteError::NoName);
     }
     if config.servers.iter().any(|it| it.name == server && it.ami.is_some()) {
         return Err(InviteError::Watched(server.into()));

@@ -27,6 +27,8 @@ const ACT_TIMEOUT: Duration = Duration::from_secs(45);
 pub(crate) struct Line {
     /// None any more once it is to end.
     pub(crate) acts: Option<mpsc::Sender<Act>>,
+    /// Whether an agent dialled it; else it is AMI, from here.
+    pub(crate) is_agents: bool,
     pub(crate) address: String,
     pub(crate) since: Time,
 }
@@ -74,13 +76,19 @@ pub(crate) struct Place {
 
 impl Place {
     /// Takes the place of the one line that a server may have.
-    pub(crate) fn take(hub: &Arc<Hub>, server: &str, address: String) -> Result<Self, Taken> {
+    pub(crate) fn take(
+        hub: &Arc<Hub>,
+        server: &str,
+        address: String,
+        is_agents: bool,
+    ) -> Result<Self, Taken> {
         let (sender, acts) = mpsc::channel(ACTS_MAX);
         let mut lines = lock(&hub.lines);
         if let Some(line) = lines.get(server) {
             return Err(Taken { address: line.address.clone(), since: line.since });
         }
-        lines.insert(server.into(), Line { acts: Some(sender), address, since: now() });
+        let line = Line { acts: Some(sender), is_agents, address, since: now() };
+        lines.insert(server.into(), line);
         drop(lines);
         Ok(Self { hub: Arc::clone(hub), server: server.into(), acts })
     }
@@ -185,6 +193,10 @@ pub(crate) async fn carry(
                 hub.fleet(|fleet| fleet.handle_timeout(now(), &name));
             }
         }
+    }
+    // Nobody takes what is asked any more; what was told until then is heard all the same.
+    while let Ok(report) = reports.try_recv() {
+        hub.fleet(|fleet| end.report(fleet, report));
     }
 }
 

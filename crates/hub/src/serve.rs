@@ -26,6 +26,8 @@ use crate::variables::Variables;
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// How long a connection may take for a request's head, and may be silent.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Requests at once on a connection.
+const STREAMS_MAX: u32 = 64;
 const ASKS_MAX: usize = 64;
 
 /// Why the hub does not run.
@@ -132,7 +134,9 @@ pub async fn serve(
 /// Nobody holds a connection by saying nothing.
 fn bound<E>(http: &mut Builder<E>) {
     http.http1().timer(TokioTimer::new()).header_read_timeout(FIRST_REQUEST_TIMEOUT);
-    http.http2().timer(TokioTimer::new()).keep_alive_interval(FIRST_REQUEST_TIMEOUT);
+    let mut http2 = http.http2();
+    http2.timer(TokioTimer::new()).keep_alive_interval(FIRST_REQUEST_TIMEOUT);
+    http2.max_concurrent_streams(STREAMS_MAX);
 }
 
 /// Watches a server from here, if it is to be.
@@ -143,16 +147,17 @@ fn ami_line(
     let Some(config) = &server.ami else { return Ok(None) };
     let failed = |error: String| HubError::Ami(server.name.clone(), error);
     let ami = Ami::new(config).map_err(|error| failed(error.to_string()))?;
-    let place = Place::take(hub, &server.name, ami.address());
+    let place = Place::take(hub, &server.name, ami.address(), false);
     let mut place = place.map_err(|_| failed("it is there twice".into()))?;
     Ok(Some(async move {
         let address = Some(Text::from(ami.address().as_str()));
         let link = Link { via: Via::Ami, address, ..Link::default() };
         let (to_line, mut reports) = mpsc::channel(agent::REPORTS_MAX);
         let (asks, mut from_line) = mpsc::channel(ASKS_MAX);
-        tokio::join!(
-            carry(&mut place, link, &mut reports, &asks),
-            watch(&ami, &server.allow, &mut from_line, &to_line),
-        );
+        // Neither ends before the other; if one did, the place would be free.
+        tokio::select! {
+            () = carry(&mut place, link, &mut reports, &asks) => {}
+            () = watch(&ami, &server.allow, &mut from_line, &to_line) => {}
+        }
     }))
 }

@@ -89,6 +89,16 @@ impl Throttle {
         }
     }
 
+    /// The password was right, and more is asked for: this try is taken back, and no other. Wrong codes go on
+    /// counting, or a password alone would be enough to try all of them.
+    pub(crate) fn incomplete(&mut self, user: &str, from: IpAddr) {
+        for key in [Key::User(user.to_owned()), Key::address(from)] {
+            if let Some(tries) = self.tries.get_mut(&key) {
+                (tries.wrong, tries.last) = (tries.wrong.saturating_sub(1), tries.before);
+            }
+        }
+    }
+
     fn forget(&mut self, now: Instant) {
         self.tries.retain(|_, tries| now.duration_since(tries.last) <= FORGET_AFTER);
         if self.tries.len() >= KEPT_MAX {
@@ -97,6 +107,31 @@ impl Throttle {
             let middle = last[last.len() / 2];
             self.tries.retain(|_, tries| tries.last > middle);
         }
+    }
+}
+
+/// How many of somebody's refused requests are written down in a minute: nobody is to fill the audit log.
+const REFUSALS_A_MINUTE: u32 = 30;
+
+/// Who was refused, in the minute that it is.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    began: Option<Instant>,
+    by: HashMap<String, u32>,
+}
+
+impl Refusals {
+    /// Whether this one is written down.
+    pub(crate) fn is_noted(&mut self, now: Instant, who: &str) -> bool {
+        let is_over = |began| {
+            now.duration_since(began) >= Duration::from_secs(60) || self.by.len() >= KEPT_MAX
+        };
+        if self.began.is_none_or(is_over) {
+            (self.began, self.by) = (Some(now), HashMap::new());
+        }
+        let count = self.by.entry(who.to_owned()).or_default();
+        *count += 1;
+        *count <= REFUSALS_A_MINUTE
     }
 }
 
@@ -155,6 +190,32 @@ mod tests {
         throttle.right("eve", HERE);
         assert_eq!(wait_of(&mut throttle, now, "ann", HERE), 0);
         assert_eq!(wait_of(&mut throttle, now, "ann", HERE), 1, "eve's account did not help");
+    }
+
+    #[test]
+    fn a_password_alone_is_no_way_to_try_all_codes() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        let mut waits = Vec::new();
+        for number in 0..6 {
+            // A wrong code, and then none: from anywhere.
+            let from = IpAddr::from([127, 0, 1, number]);
+            waits.push(wait_of(&mut throttle, now, "ann", from));
+            if throttle.begin(now, "ann", from).is_none() {
+                throttle.incomplete("ann", from);
+            }
+        }
+        assert_eq!(waits, [0, 0, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn so_many_refusals_of_each_are_noted_in_a_minute() {
+        let (mut refusals, now) = (Refusals::default(), Instant::now());
+        let noted = |refusals: &mut Refusals, now, who| {
+            (0..100).filter(|_| refusals.is_noted(now, who)).count()
+        };
+        assert_eq!(noted(&mut refusals, now, "vera"), 30);
+        assert_eq!(noted(&mut refusals, now, "otto"), 30);
+        assert_eq!(noted(&mut refusals, now + Duration::from_secs(60), "vera"), 30);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The hub's certificate: the one that is given, or one that it makes once and keeps.
 
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +26,9 @@ pub enum TlsError {
         /// Why.
         why: String,
     },
+    /// Everybody may read the key.
+    #[error("`key`: others may read {0}: chmod o= {0}")]
+    Readable(PathBuf),
     /// Key and certificate do not belong together, or are of a kind that is not known.
     #[error("{0} and its key are of no use together: {1}")]
     Pair(PathBuf, rustls::Error),
@@ -43,6 +46,9 @@ pub(crate) fn prepare(
 ) -> Result<(Arc<ServerConfig>, Option<Fingerprint>), TlsError> {
     let given = config.tls.clone().unwrap_or_default();
     if let (Some(certificate), Some(key)) = (given.certificate, given.key) {
+        if agent::config::is_read_by_others(&key).unwrap_or_default() {
+            return Err(TlsError::Readable(key));
+        }
         return Ok((server(&certificate, &key)?.0, None));
     }
     let (certificate, key) = (config.data.join("hub.crt"), config.data.join("hub.key"));
@@ -104,11 +110,20 @@ fn make(config: &Config, certificate: &Path, key: &Path) -> Result<(), TlsError>
     keep(certificate, 0o644, &signed.pem())
 }
 
+/// For whoever owns the folder: an invitation may make it as root, before the hub has begun.
 fn keep(path: &Path, mode: u32, text: &str) -> Result<(), TlsError> {
-    let new = path.with_extension("new");
+    let new = path.with_added_extension("new");
     let write = || {
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&new)?;
+        let mut file = options.write(true).create_new(true).mode(mode).open(&new)?;
+        let folder = std::fs::metadata(path.parent().unwrap_or(Path::new(".")))?;
+        if folder.uid() != file.metadata()?.uid() {
+            std::os::unix::fs::fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
+        }
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&new, path)

@@ -53,8 +53,8 @@ pub(crate) struct Variable {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct SharedRegistration {
     peer: String,
-    /// The identity that the record has: what to dial it with.
-    server: String,
+    /// The identity that the record has: what to dial it with; `null` if nobody can tell now.
+    server: Option<String>,
     prefix: String,
     name: String,
     /// How long the lease lasts, if nobody renews it.
@@ -181,15 +181,15 @@ impl Variables {
         };
         let found = self.names(prefix.as_bytes(), is_variable, limit);
         let rows = self.read(&found.rows, |name, value, ttl_s| {
-            let shown = &value[..value.len().min(SHOWN_MAX_BYTES)];
-            let text = String::from_utf8_lossy(shown);
+            let text = String::from_utf8_lossy(value);
+            let shown = &text[..text.floor_char_boundary(SHOWN_MAX_BYTES)];
             Variable {
                 name: name.to_string(),
                 bytes: value.len(),
                 ttl_s,
                 binary: matches!(text, std::borrow::Cow::Owned(_)),
-                cut: shown.len() < value.len(),
-                value: Some(text.into_owned()),
+                cut: shown.len() < text.len(),
+                value: Some(shown.to_owned()),
             }
         });
         let rows = rows.into_iter().map(|row| {
@@ -212,17 +212,16 @@ impl Variables {
         let mut seen = std::collections::BTreeSet::new();
         for prefix in &prefixes {
             let found = self.names(prefix.as_bytes(), |name| seen.insert(name.clone()), limit);
-            let rows = self.read(&found.rows, |name, value, ttl_s| {
+            let row = |name: &Name, server: Option<String>, ttl_s| {
                 let name = name.to_string();
-                SharedRegistration {
-                    peer: name.strip_prefix(prefix.as_str()).unwrap_or(&name).to_owned(),
-                    server: String::from_utf8_lossy(value).into_owned(),
-                    prefix: prefix.clone(),
-                    name,
-                    ttl_s,
-                }
+                let peer = name.strip_prefix(prefix.as_str()).unwrap_or(&name).to_owned();
+                SharedRegistration { peer, server, prefix: prefix.clone(), name, ttl_s }
+            };
+            let rows = self.read(&found.rows, |name, value, ttl_s| {
+                row(name, Some(String::from_utf8_lossy(value).into_owned()), ttl_s)
             });
-            all.rows.extend(rows.into_iter().flatten());
+            let rows = rows.into_iter();
+            all.rows.extend(rows.map(|read| read.unwrap_or_else(|name| row(&name, None, None))));
             all.truncated |= found.truncated;
             all.gaps.extend(found.gaps);
         }

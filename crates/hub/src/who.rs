@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
 use axum::http::header::{AUTHORIZATION, COOKIE};
@@ -9,8 +10,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 
 use crate::api::Problem;
-use crate::db::{self, Outcome, Role};
-use crate::hub::{Hub, now_ms};
+use crate::db::{self, Entry, Outcome, Role};
+use crate::hub::{Hub, lock, now_ms};
 use crate::secret::{self, Hash};
 
 /// The cookie with a session's secret.
@@ -82,15 +83,28 @@ impl Who {
         }))
     }
 
+    /// A line of the audit log: something that they have done.
+    pub(crate) fn entry(&self, action: &str, target: impl Into<String>) -> Entry {
+        let (user, address) = (self.name.clone(), self.address.to_string());
+        let (action, target, at_ms) = (action.into(), target.into(), now_ms());
+        let (server, outcome, detail) = (None, Outcome::Done, None);
+        Entry { id: 0, at_ms, user, address, action, server, target, outcome, detail }
+    }
+
     /// Somebody who has shown nothing yet.
     pub(crate) fn unknown(name: &str, address: IpAddr) -> Self {
         Self { name: name.into(), role: Role::Viewer, session: None, token: None, address }
     }
 
-    /// Whether they are still who they were, with at least that role. To ask is no use of a session.
+    /// Whether they are still who they were, with at least that role. To ask is no use of a session, but for a
+    /// viewer's, which can only look: a screen on a wall does nothing else.
     pub(crate) async fn is_still_good(&self, hub: &Hub) -> bool {
         let (session, token) = (self.session.as_ref().map(|session| session.hash), self.token);
+        let only_looks = self.role == Role::Viewer;
         let found = hub.db.run(move |db| match (session, token) {
+            (Some(hash), _) if only_looks => {
+                Ok(db::sessions::of(db, now_ms(), &hash)?.map(|session| session.role))
+            }
             (Some(hash), _) => db::sessions::role_of(db, now_ms(), &hash),
             (None, Some(hash)) => Ok(db::tokens::of(db, now_ms(), &hash)?.map(|(_, role)| role)),
             (None, None) => Ok(None),
@@ -103,8 +117,11 @@ impl Who {
         if self.role >= role {
             return Ok(self);
         }
-        let target = format!("{} {}", parts.method, parts.uri.path());
-        hub.audit(&self, "request", None, target, Outcome::Refused, None).await?;
+        if lock(&hub.refusals).is_noted(Instant::now(), &self.name) {
+            let target = format!("{} {}", parts.method, parts.uri.path());
+            let entry = self.entry("request", target);
+            hub.note(Entry { outcome: Outcome::Refused, ..entry }).await?;
+        }
         Err(Problem::not_permitted(self.role, role))
     }
 }

@@ -1,6 +1,6 @@
 //! `tandem serve`: the hub, from start to signal.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -24,7 +24,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        let config = read(&self.config)?;
+        let config = Config::read(&self.config)?;
         let universal = config.universal_conf.as_deref();
         let settings = universal.map(source::read).transpose().context("`universal_conf`")?;
         log_to_stderr();
@@ -34,17 +34,15 @@ impl Serve {
         };
         let serving = async {
             let stop = stop()?;
+            let stop = async {
+                stop.await;
+                notify("STOPPING=1");
+            };
             anyhow::Ok(hub::serve(config, settings, ready, stop).await?)
         };
         runtime()?.block_on(serving)?;
-        notify("STOPPING=1");
         Ok(Exit::Done)
     }
-}
-
-/// What the hub's configuration says; the defaults, if there is no file where it is by default.
-pub(crate) fn read(file: &Path) -> anyhow::Result<Config> {
-    Ok(Config::read(file)?)
 }
 
 /// SIGTERM or SIGINT.

@@ -7,8 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use hub::config::{Config, DEFAULT_PATH};
-use hub::db::users::{self, Kept};
-use hub::db::{Db, Role, audit};
+use hub::db::{Connection, Db, Entry, NotChanged, Role, audit, users};
 use hub::password;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde::Serialize;
@@ -77,50 +76,51 @@ impl User {
             Command::Add { name, role } => {
                 users::check_name(&name)?;
                 let hash = password::hash(&ask(&name)?)?;
-                let is_new = db.now(|db| users::add(db, now_ms(), &name, role, &hash))?;
+                let entry = entry("user add", &name);
+                let added = db.now(|db| {
+                    audit::change(db, entry, |db, _| {
+                        let added = users::add(db, now_ms(), &name, role, &hash)?;
+                        Ok(added.then_some(()).ok_or(()))
+                    })
+                })?;
                 ensure!(
-                    is_new,
+                    added.is_ok(),
                     "there is a user {name:?} already: \"tandem user passwd\" gives a new password"
                 );
-                note(&db, "user add", &name)?;
                 complain!("{name} may log in, as {}", role.word());
                 Ok(Exit::Done)
             }
             Command::List { json } => list(&db, json),
             Command::Passwd { name } => {
                 let hash = password::hash(&ask(&name)?)?;
-                let is_there = db.now(|db| users::set_password(db, &name, &hash, None))?;
-                let kept = if is_there { Kept::Done } else { Kept::NotThere };
-                told(&db, kept, "user passwd", &name)
+                change(&db, "user passwd", &name, |db| users::set_password(db, &name, &hash, None))
             }
             Command::Role { name, role } => {
-                let kept = db.now(|db| users::set_role(db, &name, role))?;
-                told(&db, kept, "user role", &name)
+                change(&db, "user role", &name, |db| users::set_role(db, &name, role))
             }
-            Command::Del { name } => {
-                let kept = db.now(|db| users::remove(db, &name))?;
-                told(&db, kept, "user del", &name)
-            }
+            Command::Del { name } => change(&db, "user del", &name, |db| users::remove(db, &name)),
         }
     }
 }
 
-/// Into the hub's audit log.
-fn note(db: &Db, action: &str, name: &str) -> anyhow::Result<()> {
-    Ok(db.now(|db| audit::note(db, now_ms(), action, name))?)
+/// For the hub's audit log.
+fn entry(action: &str, name: &str) -> Entry {
+    Entry::shell(now_ms(), action, name)
 }
 
-fn told(db: &Db, kept: Kept, action: &str, name: &str) -> anyhow::Result<Exit> {
-    match kept {
-        Kept::Done => {
-            note(db, action, name)?;
-            Ok(Exit::Done)
-        }
-        Kept::NotThere => {
+fn change(
+    db: &Db,
+    action: &str,
+    name: &str,
+    act: impl FnOnce(&Connection) -> users::Changed,
+) -> anyhow::Result<Exit> {
+    match db.now(|db| audit::change(db, entry(action, name), |db, _| act(db)))? {
+        Ok(()) => Ok(Exit::Done),
+        Err(NotChanged::NotThere) => {
             complain!("there is no user {name:?}");
             Ok(Exit::Missing)
         }
-        Kept::LastAdministrator => {
+        Err(NotChanged::LastAdministrator) => {
             bail!("{name:?} is the last administrator: make somebody else one first")
         }
     }

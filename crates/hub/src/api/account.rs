@@ -14,7 +14,7 @@ use totp_rs::{Builder, Secret, Totp};
 use super::body::Body;
 use super::login::hashing;
 use super::problem::{Problem, Words};
-use crate::db::{self, Outcome};
+use crate::db::{self, NotChanged};
 use crate::hub::{Hub, lock, now_ms};
 use crate::password;
 use crate::who::{Oneself, Who};
@@ -52,7 +52,8 @@ pub(super) struct Offer {
 
 /// Change the password. All other sessions of the user end.
 #[utoipa::path(post, path = "/api/password", tag = "account", request_body = NewPassword,
-    responses((status = 204), (status = 401, body = Words), (status = 422, body = Words)))]
+    responses((status = 204), (status = 403, body = Words), (status = 422, body = Words),
+        (status = 429, body = Words)))]
 pub(super) async fn password(
     State(hub): State<Arc<Hub>>,
     Oneself { who, session }: Oneself,
@@ -62,12 +63,16 @@ pub(super) async fn password(
     let hash = hashing(&hub, move || password::hash(&change.new)).await?;
     let hash = hash.map_err(|error| Problem::invalid(error.to_string(), "choose another"))?;
     let name = who.name.clone();
-    let set = move |db: &mut rusqlite::Connection| {
+    let set = hub.change(who.entry("password", who.name.clone()), move |db, _| {
         db::users::set_password(db, &name, &hash, Some(&session.hash))
-    };
-    hub.db.run(set).await?;
-    hub.audit(&who, "password", None, who.name.clone(), Outcome::Done, None).await?;
+    });
+    set.await?.map_err(gone)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The user was removed meanwhile, and with it the session.
+fn gone(_: NotChanged) -> Problem {
+    Problem::nobody()
 }
 
 /// Whoever sits at a browser that was left open does not know it.
@@ -130,13 +135,13 @@ pub(super) async fn confirm_totp(
         Problem::invalid("that is not the code of now", cure)
     })?;
     let name = who.name.clone();
-    let set = move |db: &mut rusqlite::Connection| {
-        db::users::set_totp(db, &name, Some(&kept))?;
-        db::users::use_totp(db, &name, i64::try_from(step).unwrap_or(i64::MAX))
-    };
-    hub.db.run(set).await?;
+    let set = hub.change(who.entry("totp on", who.name.clone()), move |db, _| {
+        let set = db::users::set_totp(db, &name, Some(&kept))?;
+        db::users::use_totp(db, &name, i64::try_from(step).unwrap_or(i64::MAX))?;
+        Ok(set)
+    });
+    set.await?.map_err(gone)?;
     lock(&hub.offered).remove(&who.name);
-    hub.audit(&who, "totp on", None, who.name.clone(), Outcome::Done, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -150,8 +155,8 @@ pub(super) async fn end_totp(
 ) -> Result<StatusCode, Problem> {
     confirm(&hub, &who, shown.password).await?;
     let name = who.name.clone();
-    hub.db.run(move |db| db::users::set_totp(db, &name, None)).await?;
-    hub.audit(&who, "totp off", None, who.name.clone(), Outcome::Done, None).await?;
+    let entry = who.entry("totp off", who.name.clone());
+    hub.change(entry, move |db, _| db::users::set_totp(db, &name, None)).await?.map_err(gone)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::body::{Body, Path};
 use super::problem::{Problem, Words};
-use crate::db::Outcome;
+use crate::db::{Entry, Outcome};
 use crate::hub::Hub;
-use crate::line::said;
-use crate::who::Operator;
+use crate::line::{ActError, said};
+use crate::who::{Operator, Who};
 
 /// What Asterisk said.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -61,7 +61,7 @@ pub(super) struct Qualify {
 
 async fn act(
     hub: &Hub,
-    who: &crate::who::Who,
+    who: &Who,
     server: &str,
     (action, target): (&str, String),
     request: Request,
@@ -69,19 +69,16 @@ async fn act(
     if hub.fleet(|fleet| fleet.server(server).is_none()) {
         return Err(Problem::no_such("server", server));
     }
-    // Before it is done: nothing is done that is not written down.
-    let yet = Some("no outcome was heard".into());
-    let line = hub.audit(who, action, Some(server), target, Outcome::Failed, yet).await?;
-    let done = hub.act(server, request).await.map(|answer| said(&answer));
-    let (outcome, detail) = match &done {
+    let entry = Entry { server: Some(server.into()), ..who.entry(action, target) };
+    let act = async { hub.act(server, request).await.map(|answer| said(&answer)) };
+    let done = hub.written_down(entry, act, |done| match done {
         Ok(message) => (Outcome::Done, Some(message.clone()).filter(|it| !it.is_empty())),
-        Err(error @ crate::line::ActError::Refused(_)) => {
+        Err(error @ (ActError::Refused(_) | ActError::NotPermitted)) => {
             (Outcome::Refused, Some(error.to_string()))
         }
         Err(error) => (Outcome::Failed, Some(error.to_string())),
-    };
-    hub.conclude(line, outcome, detail).await;
-    Ok(Json(Said { message: done? }))
+    });
+    Ok(Json(Said { message: done.await?? }))
 }
 
 /// End a channel.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::body::{Body, Path};
 use super::problem::{Problem, Words};
-use crate::db::{self, AgentRow, DbError, Outcome};
+use crate::db::{self, AgentRow, Entry};
 use crate::hub::{Hub, now_ms};
 use crate::invite::{self, InviteError, Invited};
 use crate::who::Administrator;
@@ -42,14 +42,15 @@ pub(super) async fn invite(
     let named = server.clone();
     let made =
         tokio::task::spawn_blocking(move || invite::make(&of.config, &of.db, fingerprint, &named));
-    let made = made.await.unwrap_or(Err(DbError::Ending.into()));
+    let made = made.await.map_err(Problem::ended)?;
     let invited = made.map_err(|error| match error {
         InviteError::Name(_) => Problem::invalid(error.to_string(), ""),
-        InviteError::Watched(_) => Problem::conflict(error.to_string(), ""),
+        InviteError::Watched(_) | InviteError::NoName => Problem::conflict(error.to_string(), ""),
         InviteError::Db(error) => error.into(),
         _ => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), "try again"),
     })?;
-    hub.audit(&who, "agent invite", Some(&server), server.clone(), Outcome::Done, None).await?;
+    let entry = who.entry("agent invite", server.clone());
+    hub.note(Entry { server: Some(server), ..entry }).await?;
     Ok(Json(invited))
 }
 
@@ -62,14 +63,16 @@ pub(super) async fn remove(
     Path(server): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let named = server.clone();
-    if !hub.db.run(move |db| db::agents::remove(db, &named)).await? {
-        return Err(Problem::no_such("agent", &server));
-    }
+    let entry = Entry { server: Some(named.clone()), ..who.entry("agent remove", named.clone()) };
+    let removed = hub.change(entry, move |db, _| {
+        let removed = db::agents::remove(db, &named)?;
+        Ok(removed.then_some(()).ok_or_else(|| Problem::no_such("agent", &named)))
+    });
+    removed.await??;
     hub.hang_up(&server);
     if !hub.config.servers.iter().any(|it| it.name == server) {
         hub.fleet(|fleet| fleet.remove(&server));
         hub.past.tell_removed(now_ms(), &server);
     }
-    hub.audit(&who, "agent remove", Some(&server), server.clone(), Outcome::Done, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }

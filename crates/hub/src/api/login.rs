@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::body::Body;
 use super::problem::{Problem, Words};
-use crate::db::{self, Outcome, Role};
+use crate::db::sessions::NewSession;
+use crate::db::users::Credentials;
+use crate::db::{self, DbError, Entry, Outcome, Role};
 use crate::hub::{Hub, lock, now_ms};
 use crate::who::{COOKIE_NAME, Oneself, Who};
 use crate::{password, secret};
@@ -57,31 +59,37 @@ pub(super) async fn login(
         return Err(Problem::throttled(wait));
     }
     let checked = check(&hub, &login).await;
-    let who = Who::unknown(&login.user, from);
-    let Granted { role, totp } = match checked {
-        Ok(granted) => granted,
+    let entry = Who::unknown(&login.user, from).entry("login", "");
+    let checked = match checked {
+        Ok(checked) => checked,
         Err(Refused::Code(problem)) => {
-            // The password was right: nothing was wrong so far.
-            lock(&hub.throttle).right(&login.user, from);
+            lock(&hub.throttle).incomplete(&login.user, from);
             return Err(problem);
         }
         Err(Refused::Login(problem)) => {
-            hub.audit(&who, "login", None, "", Outcome::Refused, Some(problem.error().into()))
-                .await?;
+            let detail = Some(problem.error().into());
+            hub.note(Entry { outcome: Outcome::Refused, detail, ..entry }).await?;
             return Err(problem);
         }
     };
-    lock(&hub.throttle).right(&login.user, from);
     let no_random = |error: secret::NoRandom| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), "try again")
     };
     let (token, csrf) = (secret::new().map_err(no_random)?, secret::new().map_err(no_random)?);
-    let (hash, user, kept) = (secret::hash(&token), login.user.clone(), csrf.clone());
-    let begin = move |db: &mut rusqlite::Connection| {
-        db::sessions::begin(db, now_ms(), &hash, &user, &kept, &from.to_string())
+    let new = NewSession {
+        hash: secret::hash(&token),
+        user: login.user.clone(),
+        csrf: csrf.clone(),
+        address: from.to_string(),
     };
-    hub.db.run(begin).await?;
-    hub.audit(&who, "login", None, "", Outcome::Done, None).await?;
+    let (role, totp) = (checked.role, checked.totp.is_some());
+    // It may have been given another password while this one was checked.
+    let begun = hub.change(entry, move |db, _| {
+        let begun = db::sessions::begin(db, now_ms(), &new, &checked)?;
+        Ok(begun.then_some(()).ok_or_else(Problem::wrong_login))
+    });
+    begun.await??;
+    lock(&hub.throttle).right(&login.user, from);
     let secure = if hub.config.is_tls() { "; Secure" } else { "" };
     let age = db::sessions::AGE_MAX.as_secs();
     let cookie =
@@ -104,29 +112,22 @@ impl<E: Into<Problem>> From<E> for Refused {
     }
 }
 
-/// What a user gets.
-struct Granted {
-    role: Role,
-    totp: bool,
-}
-
-/// What the user gets, if all that was shown is right.
-async fn check(hub: &Hub, login: &Login) -> Result<Granted, Refused> {
+/// What all that was shown was checked against, if it is right.
+async fn check(hub: &Hub, login: &Login) -> Result<Credentials, Refused> {
     let name = login.user.clone();
     let known = hub.db.run(move |db| db::users::credentials(db, &name)).await?;
     let (shown, hash) =
         (login.password.clone(), known.as_ref().map(|known| known.password.clone()));
     let is_right = hashing(hub, move || password::is_right(&shown, hash.as_deref())).await?;
     let known = known.filter(|_| is_right).ok_or_else(Problem::wrong_login)?;
-    let totp = known.totp.is_some();
-    if let Some(secret) = known.totp {
+    if let Some(secret) = &known.totp {
         let Some(code) = &login.code else {
             let problem = Problem::needs_code("a one-time code is asked for, too");
             return Err(Refused::Code(problem));
         };
-        super::account::use_code(hub, &login.user, &secret, code).await?;
+        super::account::use_code(hub, &login.user, secret, code).await?;
     }
-    Ok(Granted { role: known.role, totp })
+    Ok(known)
 }
 
 /// Does it on a thread that may block, few at once: it takes memory.
@@ -134,14 +135,13 @@ pub(super) async fn hashing<T: Send + 'static>(
     hub: &Hub,
     act: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    let ending = || Problem::from(crate::db::DbError::Ending);
-    let permit = Arc::clone(&hub.hashing).acquire_owned().await.map_err(|_| ending())?;
+    let permit = Arc::clone(&hub.hashing).acquire_owned().await.map_err(|_| DbError::Ending)?;
     // The permit goes with the work, which goes on when whoever wanted it has gone.
     let work = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         act()
     });
-    work.await.map_err(|_| ending())
+    work.await.map_err(Problem::ended)
 }
 
 /// Log out: the session ends.

@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicU64;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use fleet::{LinkState, Registration};
+use fleet::{Driver, Freshness, LinkState};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -26,21 +26,13 @@ struct OfServer {
 #[derive(Clone, Debug, Eq, Hash, PartialEq, EncodeLabelSet)]
 struct OfPeers {
     server: String,
-    driver: Driver,
+    driver: &'static str,
     state: &'static str,
 }
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq, EncodeLabelSet)]
 struct OfCache {
     cache: String,
-}
-
-#[derive(Clone, Debug, Eq, Hash, PartialEq, EncodeLabelValue)]
-#[allow(clippy::upper_case_acronyms, reason = "the labels are the drivers' names")]
-enum Driver {
-    PJSIP,
-    IAX2,
-    SIP,
 }
 
 type Of<L> = Family<L, Gauge>;
@@ -54,7 +46,7 @@ pub(super) async fn metrics(State(hub): State<Arc<Hub>>, _: Who) -> Result<Respo
     fleet_metrics(&hub, &mut registry);
     if let Some(variables) = hub.variables.clone() {
         let caches = tokio::task::spawn_blocking(move || variables.caches()).await;
-        cache_metrics(&caches.map_err(|_| crate::db::DbError::Ending)?, &mut registry);
+        cache_metrics(&caches.map_err(Problem::ended)?, &mut registry);
     }
     let mut text = String::new();
     encode(&mut text, &registry).expect("a string takes all");
@@ -76,12 +68,18 @@ fn fleet_metrics(hub: &Hub, registry: &mut Registry) {
         let of = OfServer { server: server.name.to_string() };
         link.get_or_create(&of).set(i64::from(server.link.state == LinkState::Up));
         ami.get_or_create(&of).set(i64::from(server.info.connected));
-        calls.get_or_create(&of).set(count(server.calls.len()));
+        // What nobody can tell now has no figure, rather than one of long ago.
+        let parts = &server.info.parts;
+        if parts.calls == Freshness::Live {
+            calls.get_or_create(&of).set(count(server.calls.len()));
+        }
         drift.get_or_create(&of).set(counter(server.info.drift));
         left_out.get_or_create(&of).set(counter(server.info.left_out));
         failed.get_or_create(&of).set(counter(server.info.requests_failed));
-        let new = server.mailboxes.iter().map(|mailbox| counter(mailbox.new)).sum();
-        messages.get_or_create(&of).set(new);
+        if parts.mailboxes == Freshness::Live {
+            let new = server.mailboxes.iter().map(|mailbox| counter(mailbox.new)).sum();
+            messages.get_or_create(&of).set(new);
+        }
         if let Some(micros) = server.link.round_trip_us {
             round_trip.get_or_create(&of).set(micros as f64 / 1e6);
         }
@@ -92,13 +90,15 @@ fn fleet_metrics(hub: &Hub, registry: &mut Registry) {
             age.get_or_create(&of).set(now().ms.saturating_sub(at.ms) as f64 / 1e3);
         }
         for peer in &server.peers {
-            let driver = match peer.id.driver {
-                fleet::Driver::Pjsip => Driver::PJSIP,
-                fleet::Driver::Iax2 => Driver::IAX2,
-                fleet::Driver::Sip => Driver::SIP,
+            let part = match peer.id.driver {
+                Driver::Pjsip => parts.contacts,
+                Driver::Iax2 => parts.iax2,
+                Driver::Sip => parts.sip,
             };
-            let state = registration_word(peer.registration);
-            peers.get_or_create(&OfPeers { server: of.server.clone(), driver, state }).inc();
+            if part == Freshness::Live {
+                let (driver, state) = (peer.id.driver.word(), peer.registration.word());
+                peers.get_or_create(&OfPeers { server: of.server.clone(), driver, state }).inc();
+            }
         }
     }
     registry.register("link_up", "Whether the server's agent, or its AMI, is connected", link);
@@ -123,17 +123,6 @@ fn cache_metrics(caches: &[crate::variables::Cache], registry: &mut Registry) {
     }
     registry.register("cache_ready", "Whether the cache server can tell of everything", ready);
     registry.register("cache_errors", "Connections lost, and replies that were none", errors);
-}
-
-pub(crate) fn registration_word(registration: Registration) -> &'static str {
-    match registration {
-        Registration::Unknown => "unknown",
-        Registration::Registered => "registered",
-        Registration::Lagged => "lagged",
-        Registration::Unreachable => "unreachable",
-        Registration::Unregistered => "unregistered",
-        Registration::Static => "static",
-    }
 }
 
 /// Whether the hub is well: its database answers.

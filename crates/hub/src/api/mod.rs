@@ -22,26 +22,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, FromRequestParts as _, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{any, get};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate as _, SizeAbove};
-use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::hub::Hub;
-pub(crate) use metrics::registration_word;
+use crate::who::Operator;
 pub(crate) use problem::Problem;
 
-/// Longest body of a request: a universal variable of memcached's largest, with each byte escaped.
-const BODY_MAX_BYTES: usize = 6 * 1024 * 1024 + 1024;
+/// Longest body of a request.
+const BODY_MAX_BYTES: usize = 64 * 1024;
+/// The same of those who may set a universal variable: of memcached's largest, with each byte escaped.
+const VARIABLE_BODY_MAX_BYTES: usize = 6 * 1024 * 1024 + 1024;
 /// How long a request's body may take to arrive, and its answer to be made.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -102,8 +103,6 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
     let json = described.to_json().expect("it has a form in JSON");
     let page = docs::page(&described);
     let openapi = async move || ([(header::CONTENT_TYPE, "application/json")], json);
-    // Live pages and agents take as long as they like, once they have begun.
-    let in_time = TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_TIMEOUT);
     Router::new()
         .merge(api)
         .route("/api/openapi.json", get(openapi))
@@ -114,11 +113,11 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
         .route("/api/{*rest}", any(async || Problem::no_such_place()))
         .route(link::AGENT_PATH, get(crate::agents::connect))
         .fallback(crate::pages::page)
-        .layer(middleware::from_fn(carry_through))
-        .layer(in_time)
-        // axum's own, smaller limit would be the one that counts.
+        .method_not_allowed_fallback(async || Problem::no_such_method())
+        .layer(middleware::from_fn_with_state(Arc::clone(&hub), carry_through))
+        .layer(middleware::from_fn(in_time))
+        // Bodies are bounded where they are gathered.
         .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyLimitLayer::new(BODY_MAX_BYTES))
         .layer(compression())
         .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(always(header::REFERRER_POLICY, "no-referrer"))
@@ -142,13 +141,36 @@ fn compression() -> CompressionLayer<impl tower_http::compression::predicate::Pr
     CompressionLayer::new().compress_when(predicate)
 }
 
-/// What changes something goes on to its end, and into the audit log, when whoever asked has gone.
-async fn carry_through(request: Request, next: Next) -> Response {
+/// Live pages and agents take as long as they like, once they have begun.
+async fn in_time(request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await;
+    answer.unwrap_or_else(|_| Problem::late().into_response())
+}
+
+/// What changes something goes on to its end, and into the audit log, when whoever asked has gone. So its body is
+/// gathered before: nobody holds a place by sending none.
+async fn carry_through(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
-    let ended = tokio::spawn(next.run(request)).await;
-    ended.unwrap_or_else(|_| Problem::from(crate::db::DbError::Ending).into_response())
+    let (mut parts, body) = request.into_parts();
+    let mut limit = BODY_MAX_BYTES;
+    if parts.method == Method::PUT {
+        // Much is read only of those who may say much.
+        if let Err(problem) = Operator::from_request_parts(&mut parts, &hub).await {
+            return problem.into_response();
+        }
+        limit = VARIABLE_BODY_MAX_BYTES;
+    }
+    let body = match Limited::new(body, limit).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return Problem::too_large(limit).into_response();
+        }
+        Err(_) => return Problem::late().into_response(),
+    };
+    let ended = tokio::spawn(next.run(Request::from_parts(parts, body.into()))).await;
+    ended.unwrap_or_else(|error| Problem::ended(error).into_response())
 }
 
 #[cfg(test)]

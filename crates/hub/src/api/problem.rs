@@ -112,6 +112,31 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, error, cure)
     }
 
+    /// Work on another thread has come to nothing: the process ends, or there is a fault of ours.
+    pub(crate) fn ended(error: tokio::task::JoinError) -> Self {
+        if !error.is_panic() {
+            return DbError::Ending.into();
+        }
+        let cure = "its log says where; please tell whoever makes it";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "a fault of the hub's own", cure)
+    }
+
+    pub(crate) fn too_large(limit: usize) -> Self {
+        let error = format!("the request has more than {limit} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, error, "")
+    }
+
+    pub(crate) fn late() -> Self {
+        let error = "the request took too long to arrive, or to be answered";
+        let cure = "it may have been done: look before you try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error, cure)
+    }
+
+    pub(crate) fn no_such_method() -> Self {
+        let error = "that cannot be done at this address";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, error, "/api/docs tells what can")
+    }
+
     /// The error alone, for the audit log.
     pub(crate) fn error(&self) -> &str {
         &self.words.error

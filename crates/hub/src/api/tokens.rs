@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::{Body, Path};
 use super::problem::{Problem, Words};
-use crate::db::{self, Outcome, Role, TokenRow};
+use crate::db::{self, Role, TokenRow};
 use crate::hub::{Hub, now_ms};
 use crate::secret;
 use crate::who::Administrator;
@@ -59,14 +59,14 @@ pub(super) async fn add(
     let token = secret::new().map_err(|error| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), "try again")
     })?;
-    let (hash, name, role) = (secret::hash(&token), new.name.clone(), new.role);
+    let hash = secret::hash(&token);
     let expires = new.days.map(|days| now_ms() + i64::from(days) * DAY_MS);
-    let add = move |db: &mut rusqlite::Connection| {
-        db::tokens::add(db, now_ms(), &name, role, &hash, expires)
-    };
-    let id = hub.db.run(add).await?;
-    let detail = Some(format!("number {id}, as {}", role.word()));
-    hub.audit(&who, "token add", None, new.name, Outcome::Done, detail).await?;
+    let added = hub.change(who.entry("token add", new.name.clone()), move |db, entry| {
+        let id = db::tokens::add(db, now_ms(), &new.name, new.role, &hash, expires)?;
+        entry.detail = Some(format!("number {id}, as {}", new.role.word()));
+        Ok(Ok::<_, Problem>(id))
+    });
+    let id = added.await??;
     Ok(Json(Made { id, token }))
 }
 
@@ -78,9 +78,10 @@ pub(super) async fn remove(
     Administrator(who): Administrator,
     Path(id): Path<i64>,
 ) -> Result<StatusCode, Problem> {
-    if !hub.db.run(move |db| db::tokens::remove(db, id)).await? {
-        return Err(Problem::no_such("token", &id.to_string()));
-    }
-    hub.audit(&who, "token remove", None, id.to_string(), Outcome::Done, None).await?;
+    let removed = hub.change(who.entry("token remove", id.to_string()), move |db, _| {
+        let removed = db::tokens::remove(db, id)?;
+        Ok(removed.then_some(()).ok_or_else(|| Problem::no_such("token", &id.to_string())))
+    });
+    removed.await??;
     Ok(StatusCode::NO_CONTENT)
 }

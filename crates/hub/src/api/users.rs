@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::body::{Body, Path};
 use super::login::hashing;
 use super::problem::{Problem, Words};
-use crate::db::{self, Outcome, Role, User, users};
+use crate::db::{NotChanged, Role, User, users};
 use crate::hub::{Hub, now_ms};
 use crate::password;
 use crate::who::Administrator;
@@ -54,13 +54,16 @@ pub(super) async fn add(
 ) -> Result<StatusCode, Problem> {
     users::check_name(&new.name).map_err(|error| Problem::invalid(error.to_string(), ""))?;
     let hash = hash(&hub, new.password).await?;
-    let (name, role) = (new.name.clone(), new.role);
-    if !hub.db.run(move |db| users::add(db, now_ms(), &name, role, &hash)).await? {
-        let error = format!("there is a user {:?} already", new.name);
-        return Err(Problem::conflict(error, "choose another name"));
-    }
-    let detail = Some(format!("as {}", role.word()));
-    hub.audit(&who, "user add", None, new.name, Outcome::Done, detail).await?;
+    let mut entry = who.entry("user add", new.name.clone());
+    entry.detail = Some(format!("as {}", new.role.word()));
+    let added = hub.change(entry, move |db, _| {
+        let added = users::add(db, now_ms(), &new.name, new.role, &hash)?;
+        Ok(added.then_some(()).ok_or_else(|| {
+            let error = format!("there is a user {:?} already", new.name);
+            Problem::conflict(error, "choose another name")
+        }))
+    });
+    added.await??;
     Ok(StatusCode::CREATED)
 }
 
@@ -88,31 +91,33 @@ pub(super) async fn change(
         Some(shown) => Some(hash(&hub, shown).await?),
         None => None,
     };
-    let mut changed = Vec::new();
-    if let Some(role) = change.role {
-        let named = name.clone();
-        let kept = hub.db.run(move |db| users::set_role(db, &named, role)).await?;
-        found(kept, &name)?;
-        changed.push(format!("role {}", role.word()));
-    }
-    if let Some(hash) = new_hash {
-        let named = name.clone();
-        let kept = who.session.as_ref().filter(|_| who.name == name).map(|session| session.hash);
-        let set = move |db: &mut rusqlite::Connection| {
-            users::set_password(db, &named, &hash, kept.as_ref().map(|hash| &hash[..]))
-        };
-        let is_there = hub.db.run(set).await?;
-        found(if is_there { db::Kept::Done } else { db::Kept::NotThere }, &name)?;
-        changed.push("password".into());
-    }
-    if change.totp == Some(false) {
-        let named = name.clone();
-        let is_there = hub.db.run(move |db| users::set_totp(db, &named, None)).await?;
-        found(if is_there { db::Kept::Done } else { db::Kept::NotThere }, &name)?;
-        changed.push("totp off".into());
-    }
-    let detail = Some(changed.join(", "));
-    hub.audit(&who, "user change", None, name, Outcome::Done, detail).await?;
+    let kept = who.session.as_ref().filter(|_| who.name == name).map(|session| session.hash);
+    let named = name.clone();
+    let changed = hub.change(who.entry("user change", name.clone()), move |db, entry| {
+        let mut changed = Vec::new();
+        if let Some(role) = change.role {
+            if let Err(why) = users::set_role(db, &named, role)? {
+                return Ok(Err(why));
+            }
+            changed.push(format!("role {}", role.word()));
+        }
+        if let Some(hash) = new_hash {
+            let kept = kept.as_ref().map(|hash| &hash[..]);
+            if let Err(why) = users::set_password(db, &named, &hash, kept)? {
+                return Ok(Err(why));
+            }
+            changed.push("password".into());
+        }
+        if change.totp == Some(false) {
+            if let Err(why) = users::set_totp(db, &named, None)? {
+                return Ok(Err(why));
+            }
+            changed.push("totp off".into());
+        }
+        entry.detail = Some(changed.join(", "));
+        Ok(Ok(()))
+    });
+    changed.await?.map_err(|why| not_changed(why, &name))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -125,18 +130,18 @@ pub(super) async fn remove(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let named = name.clone();
-    found(hub.db.run(move |db| users::remove(db, &named)).await?, &name)?;
-    hub.audit(&who, "user remove", None, name, Outcome::Done, None).await?;
+    let entry = who.entry("user remove", name.clone());
+    let removed = hub.change(entry, move |db, _| users::remove(db, &named)).await?;
+    removed.map_err(|why| not_changed(why, &name))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn found(kept: db::Kept, name: &str) -> Result<(), Problem> {
-    match kept {
-        db::Kept::Done => Ok(()),
-        db::Kept::NotThere => Err(Problem::no_such("user", name)),
-        db::Kept::LastAdministrator => Err(Problem::conflict(
+fn not_changed(why: NotChanged, name: &str) -> Problem {
+    match why {
+        NotChanged::NotThere => Problem::no_such("user", name),
+        NotChanged::LastAdministrator => Problem::conflict(
             format!("{name:?} is the last administrator"),
             "make somebody else an administrator first",
-        )),
+        ),
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::{Body, Path, Query};
 use super::problem::{Problem, Words};
-use crate::db::{DbError, Outcome};
+use crate::db::{DbError, Entry, Outcome};
 use crate::hub::Hub;
 use crate::variables::{Cache, SharedRegistration, Variable, VariableError, Variables};
 use crate::who::{Operator, Who};
@@ -75,7 +75,7 @@ async fn ask<T: Send + 'static>(
         let _permit = permit;
         act(&variables)
     });
-    done.await.map_err(|_| DbError::Ending.into())
+    done.await.map_err(Problem::ended)
 }
 
 fn configured(hub: &Hub) -> Result<&Arc<Variables>, Problem> {
@@ -141,8 +141,7 @@ pub(super) async fn put(
     let named = name.clone();
     let ttl = ttl_s.map(Duration::from_secs);
     let set = move |variables: &Variables| variables.set(&named, value.as_bytes(), ttl);
-    let done = ask(&hub, configured(&hub)?, set).await?;
-    told(&hub, &who, "variable set", name, done).await
+    change(&hub, who.entry("variable set", name), set).await
 }
 
 /// Delete a variable.
@@ -154,34 +153,35 @@ pub(super) async fn delete(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let named = name.clone();
-    let done = ask(&hub, configured(&hub)?, move |variables| variables.delete(&named)).await?;
-    told(&hub, &who, "variable delete", name, done).await
+    let delete = move |variables: &Variables| variables.delete(&named);
+    change(&hub, who.entry("variable delete", name), delete).await
 }
 
-async fn told(
+async fn change(
     hub: &Hub,
-    who: &Who,
-    action: &str,
-    name: String,
-    done: Result<(), VariableError>,
+    entry: Entry,
+    act: impl FnOnce(&Variables) -> Result<(), VariableError> + Send + 'static,
 ) -> Result<StatusCode, Problem> {
-    let (outcome, detail) = match &done {
+    let variables = configured(hub)?;
+    let act = async { ask(hub, variables, act).await?.map_err(Problem::from) };
+    let done = hub.written_down(entry, act, |done| match done {
         Ok(()) => (Outcome::Done, None),
-        Err(error) => (Outcome::Failed, Some(error.to_string())),
-    };
-    hub.audit(who, action, None, name, outcome, detail).await?;
-    match done {
-        Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(error) => {
-            let (status, cure) = match &error {
-                VariableError::Missing(_) => (StatusCode::NOT_FOUND, ""),
-                VariableError::Unreachable(_) => (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "it may have been done; read it before you try again",
-                ),
-                _ => (StatusCode::UNPROCESSABLE_ENTITY, ""),
-            };
-            Err(Problem::new(status, error.to_string(), cure))
-        }
+        Err(problem) => (Outcome::Failed, Some(problem.error().into())),
+    });
+    done.await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl From<VariableError> for Problem {
+    fn from(error: VariableError) -> Self {
+        let (status, cure) = match &error {
+            VariableError::Missing(_) => (StatusCode::NOT_FOUND, ""),
+            VariableError::Unreachable(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "it may have been done; read it before you try again",
+            ),
+            _ => (StatusCode::UNPROCESSABLE_ENTITY, ""),
+        };
+        Self::new(status, error.to_string(), cure)
     }
 }

@@ -64,21 +64,47 @@ pub struct Entry {
     pub detail: Option<String>,
 }
 
-/// Writes down what was done in a shell of the hub's machine, by whoever may write the database.
+/// Lines that are kept; the oldest go.
+const LINES_MAX: i64 = 1_000_000;
+/// Longest text that is kept of a target, or of what came of it, in bytes.
+const TEXT_MAX_BYTES: usize = 512;
+
+impl Entry {
+    /// Something done in a shell of the hub's machine, by whoever may write the database.
+    #[must_use]
+    pub fn shell(at_ms: i64, action: &str, target: &str) -> Self {
+        let (user, address) = ("shell".into(), "local".into());
+        let (action, target) = (action.into(), target.into());
+        let (server, outcome, detail) = (None, Outcome::Done, None);
+        Self { id: 0, at_ms, user, address, action, server, target, outcome, detail }
+    }
+}
+
+/// Changes something and writes it down: both, or neither. Nothing is changed, nor written, where `act` says why not.
 ///
 /// # Errors
 ///
 /// SQLite's.
-pub fn note(db: &Connection, at_ms: i64, action: &str, target: &str) -> rusqlite::Result<()> {
-    let (user, address) = ("shell".into(), "local".into());
-    let (action, target) = (action.into(), target.into());
-    let (server, outcome, detail) = (None, Outcome::Done, None);
-    add(db, &Entry { id: 0, at_ms, user, address, action, server, target, outcome, detail })?;
-    Ok(())
+pub fn change<T, E>(
+    db: &mut Connection,
+    mut entry: Entry,
+    act: impl FnOnce(&Connection, &mut Entry) -> rusqlite::Result<Result<T, E>>,
+) -> rusqlite::Result<Result<T, E>> {
+    let transaction = db.transaction()?;
+    let done = act(&transaction, &mut entry)?;
+    if done.is_ok() {
+        add(&transaction, &entry)?;
+        transaction.commit()?;
+    }
+    Ok(done)
 }
 
 /// Writes a line, and gives its number.
 pub(crate) fn add(db: &Connection, entry: &Entry) -> rusqlite::Result<i64> {
+    add_of(db, entry, LINES_MAX)
+}
+
+fn add_of(db: &Connection, entry: &Entry, lines_max: i64) -> rusqlite::Result<i64> {
     db.execute(
         "INSERT INTO audit (at_ms, user, address, action, server, target, outcome, detail)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -88,12 +114,18 @@ pub(crate) fn add(db: &Connection, entry: &Entry) -> rusqlite::Result<i64> {
             entry.address,
             entry.action,
             entry.server,
-            entry.target,
+            cut(&entry.target),
             entry.outcome,
-            entry.detail
+            entry.detail.as_deref().map(cut)
         ],
     )?;
-    Ok(db.last_insert_rowid())
+    let id = db.last_insert_rowid();
+    db.execute("DELETE FROM audit WHERE id <= ?1", [id - lines_max])?;
+    Ok(id)
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_MAX_BYTES)]
 }
 
 /// What came of it in the end.
@@ -104,7 +136,7 @@ pub(crate) fn conclude(
     detail: Option<&str>,
 ) -> rusqlite::Result<()> {
     let set = "UPDATE audit SET outcome = ?2, detail = ?3 WHERE id = ?1";
-    db.execute(set, params![id, outcome, detail])?;
+    db.execute(set, params![id, outcome, detail.map(cut)])?;
     Ok(())
 }
 
@@ -128,4 +160,42 @@ pub(crate) fn list(db: &Connection, before: i64, limit: i64) -> rusqlite::Result
         })
     })?;
     rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_fills_the_log() {
+        let mut db = Connection::open_in_memory().expect("a database");
+        super::super::schema::prepare(&mut db).expect("its tables");
+        for number in 0..20 {
+            let target = format!("{number} {}", "ü".repeat(1000));
+            add_of(&db, &Entry::shell(number, "a", &target), 5).expect("it is written");
+        }
+        let kept = list(&db, i64::MAX, 100).expect("the log");
+        assert_eq!(kept.iter().map(|line| line.at_ms).collect::<Vec<_>>(), [19, 18, 17, 16, 15]);
+        assert!(kept.iter().all(|line| line.target.len() <= TEXT_MAX_BYTES));
+    }
+
+    #[test]
+    fn what_is_not_done_is_not_written_down_and_what_is_not_written_down_is_not_done() {
+        let mut db = Connection::open_in_memory().expect("a database");
+        super::super::schema::prepare(&mut db).expect("its tables");
+        let users = |db: &Connection| {
+            db.query_row("SELECT count(*) FROM user", [], |row| row.get::<_, i64>(0))
+        };
+        let make = |db: &Connection, name: &str| {
+            super::super::users::add(db, 0, name, super::super::Role::Viewer, "hash")
+        };
+        let entry = || Entry::shell(0, "user add", "ann");
+        let refused = change(&mut db, entry(), |db, _| make(db, "ann").map(|_| Err::<(), _>("no")));
+        assert_eq!(refused, Ok(Err("no")));
+        assert_eq!((users(&db), list(&db, i64::MAX, 1).map(|all| all.len())), (Ok(0), Ok(0)));
+        db.execute("DROP TABLE audit", []).expect("it is gone");
+        let failed = change(&mut db, entry(), |db, _| make(db, "ann").map(Ok::<_, ()>));
+        assert!(failed.is_err());
+        assert_eq!(users(&db), Ok(0));
+    }
 }

@@ -17,14 +17,15 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::ErrorCode;
 
 pub use agents::AgentRow;
 pub use audit::{Entry, Outcome};
 pub use history::{CallRow, PeerRow};
+pub use rusqlite::Connection;
 pub use sessions::SessionRow;
 pub use tokens::TokenRow;
-pub use users::{Kept, Role, User};
+pub use users::{NotChanged, Role, User};
 
 /// The database. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -123,7 +124,11 @@ impl Db {
     ) -> Result<T, DbError> {
         let db = self.clone();
         let done = tokio::task::spawn_blocking(move || db.now(act)).await;
-        done.unwrap_or(Err(DbError::Ending))
+        done.unwrap_or_else(|error| match error.try_into_panic() {
+            // As if it had been done here.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(DbError::Ending),
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::users::Role;
+use super::users::{Credentials, Role};
 use crate::secret::Hash;
 
 /// After how long without use a session ends.
@@ -25,27 +25,36 @@ pub struct SessionRow {
     pub csrf: String,
 }
 
+/// A session that is to begin.
+#[derive(Clone, Debug)]
+pub(crate) struct NewSession {
+    pub(crate) hash: Hash,
+    pub(crate) user: String,
+    pub(crate) csrf: String,
+    pub(crate) address: String,
+}
+
+/// Begins a session, if the user still has what the login was checked against; says whether it does.
 pub(crate) fn begin(
-    db: &mut Connection,
+    db: &Connection,
     now_ms: i64,
-    hash: &Hash,
-    user: &str,
-    csrf: &str,
-    address: &str,
-) -> rusqlite::Result<()> {
-    let transaction = db.transaction()?;
-    transaction.execute(
+    new: &NewSession,
+    checked: &Credentials,
+) -> rusqlite::Result<bool> {
+    db.execute(
         "DELETE FROM session WHERE used_ms < ?1 OR created_ms < ?2",
         [now_ms - millis(IDLE_MAX), now_ms - millis(AGE_MAX)],
     )?;
-    transaction.execute(
+    let NewSession { hash, user, csrf, address } = new;
+    let Credentials { password, totp, .. } = checked;
+    let begun = db.execute(
         "INSERT INTO session (hash, user, csrf, created_ms, used_ms, address)
-         VALUES (?1, ?2, ?3, ?4, ?4, ?5)",
-        params![hash, user, csrf, now_ms, address],
+         SELECT ?1, name, ?3, ?4, ?4, ?5 FROM user WHERE name = ?2 AND password = ?6 AND totp IS ?7",
+        params![hash, user, csrf, now_ms, address, password, totp],
     )?;
     let note = "UPDATE user SET last_login_ms = ?2 WHERE name = ?1";
-    transaction.execute(note, params![user, now_ms])?;
-    transaction.commit()
+    db.execute(note, params![user, now_ms])?;
+    Ok(begun > 0)
 }
 
 /// The user's role, if the session is good.

@@ -1,7 +1,7 @@
 //! The database, in files of the test's own.
 
 use super::*;
-use crate::secret::hash;
+use crate::secret::{Hash, hash};
 
 /// A database in a folder that goes with it.
 struct Scratch {
@@ -18,6 +18,18 @@ impl Scratch {
 
     fn run<T>(&self, act: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> T {
         self.db.now(act).expect("it is done")
+    }
+
+    /// Begins a session, as a login does.
+    fn begin(&self, user: &str, hash: Hash) -> bool {
+        let checked = self.run(|db| users::credentials(db, user)).expect("there is the user");
+        self.begin_checked(user, hash, &checked)
+    }
+
+    fn begin_checked(&self, user: &str, hash: Hash, checked: &users::Credentials) -> bool {
+        let (user, csrf, address) = (user.into(), "csrf".into(), "127.0.0.1".into());
+        let new = sessions::NewSession { hash, user, csrf, address };
+        self.run(|db| sessions::begin(db, 0, &new, checked))
     }
 
     fn path(&self) -> PathBuf {
@@ -71,13 +83,13 @@ fn a_session_ends_when_it_is_not_used_and_when_it_is_old() {
     let scratch = Scratch::new("sessions");
     let (one, two) = (hash("one"), hash("two"));
     scratch.run(|db| users::add(db, 0, "ann", Role::Operator, "hash"));
-    scratch.run(|db| sessions::begin(db, 0, &one, "ann", "csrf", "127.0.0.1"));
+    assert!(scratch.begin("ann", one));
     let is_good = |now_ms, of| scratch.run(|db| sessions::of(db, now_ms, of)).is_some();
     assert!(is_good(11 * HOUR_MS, &one));
     assert!(is_good(22 * HOUR_MS, &one), "it was used in between");
     assert!(!is_good(35 * HOUR_MS, &one), "it was not");
 
-    scratch.run(|db| sessions::begin(db, 0, &two, "ann", "csrf", "127.0.0.1"));
+    assert!(scratch.begin("ann", two));
     for hour in (0..=7 * 24).step_by(10) {
         assert!(is_good(hour * HOUR_MS, &two), "{hour}");
     }
@@ -91,22 +103,41 @@ fn a_session_goes_with_its_user_and_knows_a_new_role() {
     for (name, role) in [("ada", Role::Administrator), ("ann", Role::Viewer)] {
         scratch.run(|db| users::add(db, 0, name, role, "hash"));
     }
-    scratch.run(|db| sessions::begin(db, 0, &one, "ann", "csrf", "127.0.0.1"));
-    scratch.run(|db| users::set_role(db, "ann", Role::Operator));
+    assert!(scratch.begin("ann", one));
+    scratch.run(|db| users::set_role(db, "ann", Role::Operator)).expect("it is changed");
     let role = scratch.run(|db| sessions::of(db, 1, &one)).map(|session| session.role);
     assert_eq!(role, Some(Role::Operator));
-    assert_eq!(scratch.run(|db| users::remove(db, "ann")), Kept::Done);
+    assert_eq!(scratch.run(|db| users::remove(db, "ann")), Ok(()));
     assert!(scratch.run(|db| sessions::of(db, 1, &one)).is_none());
+}
+
+#[test]
+fn a_login_that_was_under_way_while_the_password_changed_is_none() {
+    let scratch = Scratch::new("race");
+    scratch.run(|db| users::add(db, 0, "ann", Role::Operator, "old"));
+    let checked = scratch.run(|db| users::credentials(db, "ann")).expect("ann");
+    scratch.run(|db| users::set_password(db, "ann", "new", None)).expect("it is changed");
+    assert!(!scratch.begin_checked("ann", hash("one"), &checked));
+    let checked = scratch.run(|db| users::credentials(db, "ann")).expect("ann");
+    scratch.run(|db| users::set_totp(db, "ann", Some("secret"))).expect("it is set");
+    assert!(!scratch.begin_checked("ann", hash("two"), &checked), "it asks for codes now");
+    assert!(scratch.begin("ann", hash("three")));
 }
 
 #[test]
 fn the_last_administrator_is_not_let_go() {
     let scratch = Scratch::new("last");
+    let last = Err(NotChanged::LastAdministrator);
+    let change = |act: fn(&Connection) -> users::Changed| {
+        scratch.run(|db| audit::change(db, Entry::shell(0, "", ""), |db, _| act(db)))
+    };
     scratch.run(|db| users::add(db, 0, "ada", Role::Administrator, "hash"));
-    assert_eq!(scratch.run(|db| users::remove(db, "ada")), Kept::LastAdministrator);
-    assert_eq!(scratch.run(|db| users::set_role(db, "ada", Role::Viewer)), Kept::LastAdministrator);
+    assert_eq!(change(|db| users::remove(db, "ada")), last);
+    assert_eq!(change(|db| users::set_role(db, "ada", Role::Viewer)), last);
+    let all = scratch.run(|db| users::list(db));
+    assert_eq!((all.len(), all[0].role), (1, Role::Administrator), "nothing was changed");
     scratch.run(|db| users::add(db, 0, "eve", Role::Administrator, "hash"));
-    assert_eq!(scratch.run(|db| users::remove(db, "ada")), Kept::Done);
+    assert_eq!(change(|db| users::remove(db, "ada")), Ok(()));
 }
 
 #[test]

@@ -117,21 +117,24 @@ pub fn list(db: &Connection) -> rusqlite::Result<Vec<User>> {
     rows.collect()
 }
 
-/// What came of a change.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kept {
-    /// It was made.
-    Done,
+/// Why a user stays as it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NotChanged {
     /// There is no such user.
+    #[error("there is no such user")]
     NotThere,
     /// It would have left nobody who may change users.
+    #[error("it is the last administrator")]
     LastAdministrator,
 }
+
+/// What came of a change. Only what is `Ok` may be committed.
+pub type Changed = rusqlite::Result<Result<(), NotChanged>>;
 
 /// Not a user's name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "a user's name has 1 to {NAME_MAX_BYTES} bytes, without blanks, colons and control characters"
+    "a user's name has 1 to {NAME_MAX_BYTES} bytes, without blanks, colons, slashes and control characters"
 )]
 pub struct NoName;
 
@@ -154,51 +157,44 @@ pub fn check_name(name: &str) -> Result<(), NoName> {
 /// # Errors
 ///
 /// SQLite's.
-pub fn remove(db: &mut Connection, name: &str) -> rusqlite::Result<Kept> {
-    unless_it_is_the_last(db, name, |db| db.execute("DELETE FROM user WHERE name = ?1", [name]))
+pub fn remove(db: &Connection, name: &str) -> Changed {
+    unless_it_is_the_last(db, name, || db.execute("DELETE FROM user WHERE name = ?1", [name]))
 }
 
-/// Changes a user if an administrator is left afterwards.
+/// Changes a user; it may stay so if an administrator is left afterwards.
 fn unless_it_is_the_last(
-    db: &mut Connection,
+    db: &Connection,
     name: &str,
-    change: impl FnOnce(&Connection) -> rusqlite::Result<usize>,
-) -> rusqlite::Result<Kept> {
-    let transaction = db.transaction()?;
-    let was: Option<Role> = transaction
+    change: impl FnOnce() -> rusqlite::Result<usize>,
+) -> Changed {
+    let was: Option<Role> = db
         .query_row("SELECT role FROM user WHERE name = ?1", [name], |row| row.get(0))
         .optional()?;
-    if change(&transaction)? == 0 {
-        return Ok(Kept::NotThere);
+    if change()? == 0 {
+        return Ok(Err(NotChanged::NotThere));
     }
     let count = "SELECT count(*) FROM user WHERE role = 'administrator'";
-    let left: i64 = transaction.query_row(count, [], |row| row.get(0))?;
-    if was == Some(Role::Administrator) && left == 0 {
-        // The transaction ends with nothing done.
-        return Ok(Kept::LastAdministrator);
-    }
-    transaction.commit()?;
-    Ok(Kept::Done)
+    let left: i64 = db.query_row(count, [], |row| row.get(0))?;
+    let is_last = was == Some(Role::Administrator) && left == 0;
+    Ok(if is_last { Err(NotChanged::LastAdministrator) } else { Ok(()) })
 }
 
-/// Gives a new password and ends all sessions but `kept`; says whether there is such a user.
+/// Gives a new password and ends all sessions but `kept`.
 ///
 /// # Errors
 ///
 /// SQLite's.
 pub fn set_password(
-    db: &mut Connection,
+    db: &Connection,
     name: &str,
     password_hash: &str,
     kept: Option<&[u8]>,
-) -> rusqlite::Result<bool> {
-    let transaction = db.transaction()?;
+) -> Changed {
     let set = "UPDATE user SET password = ?2 WHERE name = ?1";
-    let changed = transaction.execute(set, [name, password_hash])? > 0;
+    let changed = db.execute(set, [name, password_hash])?;
     let end = "DELETE FROM session WHERE user = ?1 AND hash IS NOT ?2";
-    transaction.execute(end, params![name, kept])?;
-    transaction.commit()?;
-    Ok(changed)
+    db.execute(end, params![name, kept])?;
+    Ok(if changed > 0 { Ok(()) } else { Err(NotChanged::NotThere) })
 }
 
 /// Gives a new role.
@@ -206,19 +202,16 @@ pub fn set_password(
 /// # Errors
 ///
 /// SQLite's.
-pub fn set_role(db: &mut Connection, name: &str, role: Role) -> rusqlite::Result<Kept> {
+pub fn set_role(db: &Connection, name: &str, role: Role) -> Changed {
     let set = "UPDATE user SET role = ?2 WHERE name = ?1";
-    unless_it_is_the_last(db, name, |db| db.execute(set, params![name, role]))
+    unless_it_is_the_last(db, name, || db.execute(set, params![name, role]))
 }
 
 /// Sets or takes away the secret of one-time codes.
-pub(crate) fn set_totp(
-    db: &Connection,
-    name: &str,
-    secret: Option<&str>,
-) -> rusqlite::Result<bool> {
+pub(crate) fn set_totp(db: &Connection, name: &str, secret: Option<&str>) -> Changed {
     let set = "UPDATE user SET totp = ?2, totp_step = 0 WHERE name = ?1";
-    Ok(db.execute(set, params![name, secret])? > 0)
+    let changed = db.execute(set, params![name, secret])?;
+    Ok(if changed > 0 { Ok(()) } else { Err(NotChanged::NotThere) })
 }
 
 /// Notes that the code of this step was used; says whether it was not before.

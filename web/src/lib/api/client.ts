@@ -6,6 +6,8 @@
 import type { Problem } from './types.ts';
 
 export const REQUEST_TIMEOUT_MS = 15_000;
+/** For what a server has to do: the hub itself waits for it for 45 s, and knows more of what came of it. */
+export const SERVER_TIMEOUT_MS = 55_000;
 
 export class ApiError extends Error {
   constructor(
@@ -17,10 +19,6 @@ export class ApiError extends Error {
   ) {
     super(message);
   }
-
-  get unanswered(): boolean {
-    return this.status === 0;
-  }
 }
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -30,8 +28,13 @@ export class Client {
   /** Called when the hub says that nobody is logged in, whatever was asked. */
   onUnauthorised: () => void = () => {};
 
-  async request<T>(method: Method, path: string, body?: unknown): Promise<T> {
-    const response = await this.#send(method, path, body);
+  async request<T>(
+    method: Method,
+    path: string,
+    body?: unknown,
+    withinMs: number = REQUEST_TIMEOUT_MS,
+  ): Promise<T> {
+    const response = await this.#send(method, path, body, withinMs);
     if (response.ok) return (await parsed(response)) as T;
 
     const problem = problemOf(await parsed(response), response);
@@ -39,11 +42,11 @@ export class Client {
     throw problem;
   }
 
-  get<T>(path: string): Promise<T> {
-    return this.request<T>('GET', path);
+  get<T>(path: string, withinMs?: number): Promise<T> {
+    return this.request<T>('GET', path, undefined, withinMs);
   }
 
-  async #send(method: Method, path: string, body: unknown): Promise<Response> {
+  async #send(method: Method, path: string, body: unknown, withinMs: number): Promise<Response> {
     const headers: Record<string, string> = { Accept: 'application/json' };
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     if (method !== 'GET') headers['X-CSRF-Token'] = this.csrf;
@@ -54,20 +57,22 @@ export class Client {
         body: body === undefined ? undefined : JSON.stringify(body),
         credentials: 'same-origin',
         cache: 'no-store',
-        signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+        signal: AbortSignal.timeout(withinMs),
       });
     } catch (cause) {
-      throw unanswered(cause);
+      throw unanswered(cause, method, withinMs);
     }
   }
 }
 
-function unanswered(cause: unknown): ApiError {
+function unanswered(cause: unknown, method: Method, withinMs: number): ApiError {
   const slow = cause instanceof DOMException && cause.name === 'TimeoutError';
   return new ApiError(
     0,
-    slow ? `The hub did not answer within ${REQUEST_TIMEOUT_MS / 1000} s.` : 'The hub cannot be reached.',
-    'Check that tandem serve runs and that this computer reaches it, then try again.',
+    slow ? `The hub did not answer within ${withinMs / 1000} s.` : 'The hub cannot be reached.',
+    method === 'GET'
+      ? 'Check that tandem serve runs and that this computer reaches it, then try again.'
+      : 'It may have been done all the same: look before you try again.',
   );
 }
 

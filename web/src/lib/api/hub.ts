@@ -1,6 +1,6 @@
 /** What the console asks of the hub, by name. Paths are written here and nowhere else. */
 
-import { Client } from './client.ts';
+import { Client, SERVER_TIMEOUT_MS } from './client.ts';
 import type {
   ActionDone,
   Agent,
@@ -41,7 +41,8 @@ export const hub = {
     act(server, 'originate', { peer, extension, ...(context ? { context } : {}) }),
   qualify: (server: string, peer: PeerId) => act(server, 'qualify', peer),
 
-  modules: (server: string) => client.get<ModuleRow[]>(`/api/servers/${part(server)}/modules`),
+  modules: (server: string) =>
+    client.get<ModuleRow[]>(`/api/servers/${part(server)}/modules`, SERVER_TIMEOUT_MS),
 
   /** What became of a peer from one moment to another. */
   past: (server: string, { driver, name }: PeerId, from_ms: number, to_ms: number) =>
@@ -87,5 +88,6 @@ export const hub = {
 };
 
 function act(server: string, action: string, body: unknown): Promise<ActionDone> {
-  return client.request<ActionDone>('POST', `/api/servers/${part(server)}/${action}`, body);
+  const path = `/api/servers/${part(server)}/${action}`;
+  return client.request<ActionDone>('POST', path, body, SERVER_TIMEOUT_MS);
 }

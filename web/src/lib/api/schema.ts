@@ -1061,8 +1061,8 @@ export interface components {
             name: string;
             peer: string;
             prefix: string;
-            /** @description The identity that the record has: what to dial it with. */
-            server: string;
+            /** @description The identity that the record has: what to dial it with; `null` if nobody can tell now. */
+            server: string | null;
             /**
              * Format: int64
              * @description How long the lease lasts, if nobody renews it.
@@ -1500,7 +1500,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            401: {
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1509,6 +1509,14 @@ export interface operations {
                 };
             };
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,4 +1,4 @@
-/** How many there are of each, kept up as rows come and go rather than counted again. */
+/** How many there are of each now, kept up as rows come and go rather than counted again. */
 
 import type { CallState, Device, Direction, Registration } from '../api/types.ts';
 import type { CallRow } from './call-row.ts';
@@ -10,24 +10,28 @@ export class Totals {
   device = zeros<Device>(DEVICES);
   callState = zeros<CallState>(CALL_STATES);
   direction = zeros<Direction>(DIRECTIONS);
-  voicemailNew = 0;
-  phones = 0;
-  trunks = 0;
-  trunksUp = 0;
+  /** Calls and peers that are live; the others are only counted. */
+  calls = 0;
+  callsStale = 0;
+  peers = 0;
+  peersStale = 0;
 
   peer(row: PeerRow, by: 1 | -1): void {
+    if (row.registrationFresh.is !== 'live') {
+      this.peersStale += by;
+      return;
+    }
+    this.peers += by;
     this.registration[row.registration] += by;
     this.device[row.device] += by;
-    this.voicemailNew += by * (row.voicemailNew ?? 0);
-    if (!row.trunk) this.phones += by;
-    else {
-      this.trunks += by;
-      if (row.registration === 'registered' || row.registration === 'lagged' || row.registration === 'static')
-        this.trunksUp += by;
-    }
   }
 
   call(row: CallRow, by: 1 | -1): void {
+    if (row.fresh.is !== 'live') {
+      this.callsStale += by;
+      return;
+    }
+    this.calls += by;
     this.callState[row.call.state] += by;
     this.direction[row.call.direction] += by;
   }
