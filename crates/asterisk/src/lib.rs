@@ -40,13 +40,16 @@ pub mod astdb;
 pub mod channel;
 pub mod cli;
 pub mod config;
+pub mod contact;
 pub mod endpoint;
 pub mod function;
+pub mod loader;
 pub mod log;
 pub mod manager;
 pub mod module;
 #[doc(hidden)]
 pub mod module_macro;
+pub mod snapshot;
 pub mod sorcery;
 pub mod stasis;
 pub mod switch;
