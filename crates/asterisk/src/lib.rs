@@ -49,6 +49,7 @@ pub mod manager;
 pub mod module;
 #[doc(hidden)]
 pub mod module_macro;
+pub mod security;
 pub mod snapshot;
 pub mod sorcery;
 pub mod stasis;
