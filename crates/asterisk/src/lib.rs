@@ -56,11 +56,13 @@ pub mod stasis;
 pub mod switch;
 pub mod system;
 pub mod thread;
+pub mod tls;
 
 mod ao2;
 mod dialplan;
 mod gate;
 mod guard;
+mod openssl;
 mod registry;
 mod text;
 
