@@ -8,6 +8,10 @@ use anyhow::{Result, ensure};
 pub use tandem_lab::Dialplan;
 use tandem_lab::{Asterisk, Lab, LabBuilder, wait_until};
 
+mod tls;
+
+pub use tls::{Identity, TlsClient};
+
 /// Bound for anything that takes a moment on loopback.
 pub const SOON: Duration = Duration::from_secs(10);
 
