@@ -1,0 +1,3 @@
+//! An HTTP/1.1 server for a guest in another program.
+
+#![forbid(unsafe_code)]
