@@ -9,6 +9,8 @@ use tandem_lab::{Asterisk, Lab, LabBuilder, wait_for, wait_until};
 use tandem_tests::{Identity, SOON};
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// How often it is tried: whoever waits is inside for a moment only.
+const UNLOADS: usize = 20;
 /// Where the example serves TLS.
 const PORT: u16 = 8443;
 
@@ -70,6 +72,23 @@ fn a_module_sees_what_asterisk_says_of_itself_and_which_modules_there_are() -> R
     let shown = a.cli("module show")?.lines().filter(|line| line.contains(".so ")).count();
     assert_eq!(modules.lines().count(), shown);
     assert_eq!(lab.warnings()?, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn an_unload_is_refused_rather_than_stuck_where_a_thread_waits_for_the_loader() -> Result<()> {
+    let lab = lab("look-gate").start()?;
+    let a = lab.a();
+    for _ in 0..UNLOADS {
+        load(a)?;
+        a.cli("look watch")?;
+        // Refused while the thread is inside, which it is for a moment every few milliseconds.
+        wait_until("it is unloaded", SOON, &a.log(), || {
+            let answer = a.cli("module unload look.so")?;
+            Ok(answer.contains("Unloaded"))
+        })?;
+        assert!(!a.maps_contains("look.so")?);
+    }
     Ok(())
 }
 

@@ -9,8 +9,10 @@ pub use tandem_lab::Dialplan;
 use tandem_lab::{Asterisk, Lab, LabBuilder, wait_until};
 
 mod tls;
+mod web;
 
 pub use tls::{Identity, TlsClient};
+pub use web::{Reply, Web, Wire};
 
 /// Bound for anything that takes a moment on loopback.
 pub const SOON: Duration = Duration::from_secs(10);

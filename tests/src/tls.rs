@@ -51,6 +51,15 @@ impl Identity {
         let socket = TcpStream::connect_timeout(&address, PATIENCE).context("connecting")?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
+        self.handshake(address.ip(), socket)
+    }
+
+    /// Shakes hands over a connection with whoever says to be `address`.
+    ///
+    /// # Errors
+    ///
+    /// If it is somebody else, or breaks off.
+    pub fn handshake(&self, address: IpAddr, mut socket: TcpStream) -> Result<TlsClient> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone())?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -58,9 +67,8 @@ impl Identity {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let name = ServerName::IpAddress(address.ip().into());
+        let name = ServerName::IpAddress(address.into());
         let mut connection = ClientConnection::new(Arc::new(config), name)?;
-        let mut socket = socket;
         while connection.is_handshaking() {
             connection.complete_io(&mut socket).context("shaking hands")?;
         }

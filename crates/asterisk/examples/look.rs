@@ -22,6 +22,7 @@ const TICK: Duration = Duration::from_millis(5);
 #[derive(Default)]
 struct Look {
     server: Mutex<Option<Thread>>,
+    watch: Mutex<Option<Thread>>,
 }
 
 impl Module for Look {
@@ -35,7 +36,8 @@ impl Module for Look {
             .command::<AtChannels>()
             .command::<AtEndpoints>()
             .command::<Report>()
-            .command::<Serve>();
+            .command::<Serve>()
+            .command::<Watch>();
         Ok(Self::default())
     }
 }
@@ -88,6 +90,27 @@ impl Command for AtModules {
             let _ = writeln!(out, "{name} {state}, used by {uses}, {support:?}: {description}");
         }
         Outcome::Success
+    }
+}
+
+/// `look watch`
+struct Watch;
+
+impl Command for Watch {
+    type Module = Look;
+    const WORDS: &'static CStr = c"look watch";
+    const SUMMARY: &'static CStr = c"Look at all modules again and again, on a thread of our own";
+    const USAGE: &'static CStr = c"Usage: look watch\n";
+
+    fn run(module: &Look, _args: Args<'_>, _out: &mut Output) -> Outcome {
+        let body = |stop: &Stop| while !stop.wait(TICK) && loader::modules::<Look>().is_some() {};
+        match Thread::spawn(c"look-watch", body) {
+            Ok(thread) => {
+                *module.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+                Outcome::Success
+            }
+            Err(_) => Outcome::Failure,
+        }
     }
 }
 
