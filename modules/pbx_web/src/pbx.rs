@@ -13,7 +13,7 @@ use std::{
 
 use asterisk::{
     contact::{self, Contact},
-    endpoint::{self, Endpoint},
+    endpoint,
     loader::{self, Loaded, Support},
     security::{self, Attempt, Event, Transport},
     snapshot::{self, ChannelSnapshot},
@@ -67,13 +67,22 @@ impl Pbx for Asterisk {
     }
 
     fn peers(&self) -> Vec<Peer> {
-        let contacts = contact::all();
         let mut addresses: HashMap<_, Vec<_>> = HashMap::new();
-        for Contact { tech, resource, address, .. } in &contacts {
-            addresses.entry((tech, resource)).or_default().push(text(address));
+        for Contact { tech, resource, address, .. } in contact::all() {
+            addresses.entry((tech, resource)).or_default().push(text(&address));
         }
-        let mut its = |one: &Endpoint| addresses.remove(&(&one.tech, &one.resource));
-        endpoint::all_of_all().iter().map(|one| peer(one, its(one).unwrap_or_default())).collect()
+        let all = endpoint::all_of_all().into_iter();
+        all.map(|endpoint| {
+            let its = (endpoint.tech, endpoint.resource);
+            Peer {
+                tech: text(&its.0),
+                resource: text(&its.1),
+                state: state(endpoint.state),
+                channels: endpoint.channels.iter().map(|id| text(id)).collect(),
+                contacts: addresses.remove(&its).unwrap_or_default(),
+            }
+        })
+        .collect()
     }
 
     fn control_socket(&self) -> PathBuf {
@@ -171,17 +180,11 @@ fn shown(channel: &ChannelSnapshot) -> Channel {
     }
 }
 
-fn peer(endpoint: &Endpoint, contacts: Vec<String>) -> Peer {
-    Peer {
-        tech: text(&endpoint.tech),
-        resource: text(&endpoint.resource),
-        state: match endpoint.state {
-            endpoint::State::Online => PeerState::Online,
-            endpoint::State::Offline => PeerState::Offline,
-            endpoint::State::Unknown => PeerState::Unknown,
-        },
-        channels: endpoint.channels.iter().map(|id| text(id)).collect(),
-        contacts,
+fn state(state: endpoint::State) -> PeerState {
+    match state {
+        endpoint::State::Online => PeerState::Online,
+        endpoint::State::Offline => PeerState::Offline,
+        endpoint::State::Unknown => PeerState::Unknown,
     }
 }
 
