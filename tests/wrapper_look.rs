@@ -69,8 +69,9 @@ fn a_module_sees_what_asterisk_says_of_itself_and_which_modules_there_are() -> R
     assert_eq!(line("look.so"), "look.so runs, used by 1, Extended: Looks around");
     assert!(line("chan_pjsip.so").contains(" runs, "), "{modules}");
     assert!(line("chan_pjsip.so").contains("Core: PJSIP Channel Driver"), "{modules}");
-    let shown = a.cli("module show")?.lines().filter(|line| line.contains(".so ")).count();
-    assert_eq!(modules.lines().count(), shown);
+    let shown = a.cli("module show")?;
+    let count = format!("\n{} modules loaded", modules.lines().count());
+    assert!(shown.contains(&count), "{count}: {shown}");
     assert_eq!(lab.warnings()?, Vec::<String>::new());
     Ok(())
 }
@@ -209,7 +210,7 @@ fn security_events_are_in_the_log_and_no_name_can_forge_a_field_of_them() -> Res
     a.cli(&format!("look report password {account} 192.0.2.1:8011 192.0.2.9:4711"))?;
     a.wait_log("RemoteAddress=\"IPV4/TLS/192.0.2.9/4711\"", SOON)?;
     let log = a.log_text()?;
-    let line = log.lines().find(|line| line.contains("eve")).context("a line")?;
+    let line = log.lines().find(|line| line.contains("AccountID=\"eve")).context("a line")?;
     assert!(
         line.contains("AccountID=\"eve\\x22,RemoteAddress=\\x22IPV4/TLS/192.0.2.66/1\""),
         "{line}"
