@@ -89,7 +89,8 @@ impl Command for Passwd {
                     let _ = writeln!(out, "The password of {name}, which is shown this once:");
                     let _ = writeln!(out, "    {password}");
                 }
-                let _ = writeln!(out, "Put this line under [users] in pbx_web.conf, in the place of");
+                let _ =
+                    writeln!(out, "Put this line under [users] in pbx_web.conf, in the place of");
                 let _ = writeln!(out, "one of that name, and say: module reload pbx_web.so");
                 let _ = writeln!(out, "{}", user.line);
                 Outcome::Success

@@ -109,8 +109,7 @@ fn begin(settings: &Settings) -> Result<Option<Running>, Error> {
     }
     warn(settings);
     let files = settings.tls.as_ref();
-    let certificate =
-        files.map(configuration::certificate).transpose()?.map(Certificate::new);
+    let certificate = files.map(configuration::certificate).transpose()?.map(Certificate::new);
     let wrap: Box<dyn Wrap> = match &certificate {
         Some(certificate) => Box::new(certificate.clone()),
         None => Box::new(PlainWrap),

@@ -36,7 +36,8 @@ struct PbxWeb {
 
 impl Module for PbxWeb {
     const NAME: &'static CStr = NAME;
-    const DESCRIPTION: &'static CStr = c"Web pages: what Asterisk is doing, its console and its log";
+    const DESCRIPTION: &'static CStr =
+        c"Web pages: what Asterisk is doing, its console and its log";
     const RELOADABLE: bool = true;
 
     fn load(registry: &mut Registry<Self>) -> Result<Self, LoadError> {
