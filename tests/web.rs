@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,18 @@ fn it_is_off_until_there_is_a_user_and_then_lets_in_whoever_has_the_password() -
     let csrf = session["csrf"].as_str().context("a token")?;
     assert_eq!(known.with("X-CSRF-Token", csrf).post("/api/console", &command)?.status, 202);
     assert_eq!(lab.warnings()?.iter().filter(|line| !line.contains("wrong name")).count(), 0);
+    Ok(())
+}
+
+#[test]
+fn the_sample_is_read_without_a_mistake_and_serves_nobody() -> Result<()> {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples/pbx_web.conf.sample");
+    let lab = lab("web-sample").start()?;
+    let a = lab.a();
+    a.write_file("pbx_web.conf", &std::fs::read_to_string(sample)?)?;
+    let _office = Office::found(a)?;
+    assert!(a.cli("pbx_web show status")?.contains("Serves nothing: there is no user"));
+    assert_eq!(lab.warnings()?, Vec::<String>::new());
     Ok(())
 }
 

@@ -70,6 +70,8 @@ fn unload_and_load(
         wait_until("it answers many", 2 * SOON, &a.log(), || {
             Ok(answers.load(Ordering::Relaxed) >= before + ANSWERS)
         })?;
+        // The loader's lock is held around it, which a worker may be waiting for.
+        office.reload()?;
         office.unload()?;
         assert!(!a.maps_contains("pbx_web")?, "all of it is gone");
         office.load()?;

@@ -71,10 +71,18 @@ impl<'lab> Office<'lab> {
     ///
     /// If it has a mistake in it.
     pub fn configure(&self, general: &str, acl: &str) -> Result<()> {
+        self.configure_at(&self.server.address().to_string(), general, acl)
+    }
+
+    /// The same, listening at `bind`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::configure`].
+    pub fn configure_at(&self, bind: &str, general: &str, acl: &str) -> Result<()> {
         let users = format!("{}\n{}", self.admin.line, self.viewer.line);
         self.write(&format!(
-            "[general]\nbind = {}\n{general}\n[users]\n{users}\n[acl]\n{acl}",
-            self.server.address()
+            "[general]\nbind = {bind}\n{general}\n[users]\n{users}\n[acl]\n{acl}"
         ))?;
         self.reload()
     }

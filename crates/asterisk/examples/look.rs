@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use asterisk::cli::{Args, Command, Outcome, Output};
@@ -19,10 +19,20 @@ use asterisk::{LoadError, Module, Registry, contact, endpoint, loader, snapshot,
 /// How often the server looks whether there is anything to do: it is an example, and has no `poll`.
 const TICK: Duration = Duration::from_millis(5);
 
+/// How long a command that hangs does so at most.
+const HANG_MOST: Duration = Duration::from_secs(60);
+
+/// How much `look flood` prints.
+const FLOOD_BYTES: usize = 10 * 1024 * 1024;
+const FLOOD_LINE_BYTES: usize = 1024;
+
 #[derive(Default)]
 struct Look {
     server: Mutex<Option<Thread>>,
     watch: Mutex<Option<Thread>>,
+    /// Whether commands that hang may go on.
+    released: Mutex<bool>,
+    changed: Condvar,
 }
 
 impl Module for Look {
@@ -37,7 +47,10 @@ impl Module for Look {
             .command::<AtEndpoints>()
             .command::<Report>()
             .command::<Serve>()
-            .command::<Watch>();
+            .command::<Watch>()
+            .command::<Hang>()
+            .command::<Release>()
+            .command::<Flood>();
         Ok(Self::default())
     }
 }
@@ -189,6 +202,58 @@ impl Command for Report {
             transport: Transport::Tls,
         };
         security::report(event, &attempt);
+        Outcome::Success
+    }
+}
+
+/// `look hang`
+struct Hang;
+
+impl Command for Hang {
+    type Module = Look;
+    const WORDS: &'static CStr = c"look hang";
+    const SUMMARY: &'static CStr = c"Do not end until `look release`, or for a minute";
+    const USAGE: &'static CStr = c"Usage: look hang\n";
+
+    fn run(module: &Look, _args: Args<'_>, out: &mut Output) -> Outcome {
+        let _ = writeln!(out, "hanging");
+        let released = module.released.lock().unwrap_or_else(PoisonError::into_inner);
+        let hangs = |released: &mut bool| !*released;
+        let _ended = module.changed.wait_timeout_while(released, HANG_MOST, hangs);
+        Outcome::Success
+    }
+}
+
+/// `look release`
+struct Release;
+
+impl Command for Release {
+    type Module = Look;
+    const WORDS: &'static CStr = c"look release";
+    const SUMMARY: &'static CStr = c"Let `look hang` end";
+    const USAGE: &'static CStr = c"Usage: look release\n";
+
+    fn run(module: &Look, _args: Args<'_>, _out: &mut Output) -> Outcome {
+        *module.released.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        module.changed.notify_all();
+        Outcome::Success
+    }
+}
+
+/// `look flood`
+struct Flood;
+
+impl Command for Flood {
+    type Module = Look;
+    const WORDS: &'static CStr = c"look flood";
+    const SUMMARY: &'static CStr = c"Print ten megabytes";
+    const USAGE: &'static CStr = c"Usage: look flood\n";
+
+    fn run(_module: &Look, _args: Args<'_>, out: &mut Output) -> Outcome {
+        let line = [b"x".repeat(FLOOD_LINE_BYTES - 1).as_slice(), b"\n"].concat();
+        for _ in 0..FLOOD_BYTES / FLOOD_LINE_BYTES {
+            out.bytes(&line);
+        }
         Outcome::Success
     }
 }
