@@ -1,7 +1,7 @@
 //! `pbx_web` in a real Asterisk: who comes in, what they see, and what they may do.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,6 +82,35 @@ fn the_sample_is_read_without_a_mistake_and_serves_nobody() -> Result<()> {
     let _office = Office::found(a)?;
     assert!(a.cli("pbx_web show status")?.contains("Serves nothing: there is no user"));
     assert_eq!(lab.warnings()?, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn a_mistake_in_the_file_or_a_port_that_is_taken_keeps_it_from_loading_and_says_why() -> Result<()>
+{
+    let lab = lab("web-decline").start()?;
+    let a = lab.a();
+    let office = Office::open(a)?;
+    office.unload()?;
+    let good = a.read_file("pbx_web.conf")?;
+    office.write(&good.replace("[acl]", "[acls]"))?;
+    assert!(office.load().is_err());
+    a.wait_log("[acls]: there is no section of that name", SOON)?;
+    a.wait_log("pbx_web: not loaded: pbx_web.conf has 1 mistake(s)", SOON)?;
+
+    office.write(&good)?;
+    let squatter = TcpListener::bind(office.address())?;
+    assert!(office.load().is_err());
+    a.wait_log("cannot be listened at: Address already in use", SOON)?;
+    drop(squatter);
+    office.load()?;
+    assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
+
+    // Without users there is nobody to let in, and it is not hidden.
+    office.write("[general]\n")?;
+    office.reload()?;
+    assert!(office.as_viewer().get("/api/status").is_err());
+    assert!(a.cli("pbx_web show status")?.contains("Lets nobody in: there is no user"));
     Ok(())
 }
 

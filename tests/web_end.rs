@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use tandem_lab::{Lab, wait_for, wait_until};
+use tandem_lab::{Asterisk, Lab, wait_for, wait_until};
 use tandem_tests::{Office, SOON, Web, lab_with_module, wait_ready};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -34,6 +34,9 @@ fn it_is_unloaded_while_requests_run_and_leaves_nothing_and_no_call_notices() ->
     caller.dial(a, "200")?;
     caller.wait_established(SOON)?;
     desk.wait_established(SOON)?;
+    office.unload()?;
+    let before = held(a)?;
+    office.load()?;
 
     let (is_over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
     let result = thread::scope(|scope| {
@@ -56,14 +59,22 @@ fn it_is_unloaded_while_requests_run_and_leaves_nothing_and_no_call_notices() ->
     desk.wait_tone(660, SOON)?;
     office.unload()?;
     assert!(!a.maps_contains("pbx_web")?);
+    // Consoles that it had opened are closed by threads of Asterisk's.
+    wait_until("it holds no more than before", SOON, &a.log(), || {
+        Ok(held(a).is_ok_and(|now| now.0 <= before.0 && now.1 <= before.1))
+    })?;
     Ok(())
 }
 
-fn unload_and_load(
-    office: &Office<'_>,
-    a: &tandem_lab::Asterisk,
-    answers: &AtomicUsize,
-) -> Result<()> {
+/// How many descriptors and threads the server has.
+fn held(a: &Asterisk) -> Result<(usize, usize)> {
+    let count = |what: &str| -> Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/{what}", a.pid()?))?.count())
+    };
+    Ok((count("fd")?, count("task")?))
+}
+
+fn unload_and_load(office: &Office<'_>, a: &Asterisk, answers: &AtomicUsize) -> Result<()> {
     for _ in 0..ROUNDS {
         let before = answers.load(Ordering::Relaxed);
         // A new server has to look at a password again, in a build that is not optimized.
@@ -122,6 +133,66 @@ fn follow_on(web: &Web, is_over: &AtomicBool) {
             }
         }
     }
+}
+
+#[test]
+fn nothing_of_it_stays_with_a_thread_of_asterisks_that_lives_on() -> Result<()> {
+    let lab = Lab::builder("web-threads")
+        .without_server("B")
+        .without_server("gateway")
+        .caches(0)
+        .start()?;
+    let a = lab.a();
+    let office = Office::open(a)?;
+    // All on one thread of Asterisk's, which is there until the end.
+    let mut ami = a.ami()?;
+    let mut say = |command: &str| ami.action(&[("Action", "Command"), ("Command", command)]);
+    say("pbx_web passwd eve viewer")?;
+    say("pbx_web show status")?;
+    let mut module = |what: &str| {
+        ami.action(&[("Action", "ModuleLoad"), ("Module", "pbx_web.so"), ("LoadType", what)])
+    };
+    for what in ["reload", "unload", "load"] {
+        module(what)?;
+    }
+    assert_eq!(office.as_viewer().get("/api/modules")?.status, 200);
+    office.write("[general]\n[nonsense]\na = b\n")?;
+    let refused = module("reload");
+    assert!(refused.is_err(), "{refused:?}");
+    module("unload")?;
+    assert!(a.cli("module show like pbx_web")?.contains("0 modules loaded"));
+    assert!(!a.maps_contains("pbx_web")?);
+    assert!(module("load").is_err(), "and it is there still, and answers");
+    Ok(())
+}
+
+#[test]
+fn asterisk_ends_at_once_while_requests_run() -> Result<()> {
+    let lab =
+        Lab::builder("web-stop").without_server("B").without_server("gateway").caches(0).start()?;
+    let a = lab.a();
+    let office = Office::open(a)?;
+    let (is_over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| -> Result<()> {
+        for path in PATHS {
+            let (web, is_over, answers) = (office.as_admin(), &is_over, &answers);
+            scope.spawn(move || ask_on(&web, path, is_over, answers));
+        }
+        let (web, is_over_too) = (office.as_admin(), &is_over);
+        scope.spawn(move || follow_on(&web, is_over_too));
+        let asked = wait_until("it answers many", 2 * SOON, &a.log(), || {
+            Ok(answers.load(Ordering::Relaxed) >= ANSWERS)
+        });
+        // An error if it needs help, which is after five seconds.
+        let stopped = asked.and_then(|()| a.stop());
+        is_over.store(true, Ordering::Relaxed);
+        Ok(stopped?)
+    })?;
+    assert!(
+        a.log_text()?.contains("Executing last minute cleanups"),
+        "it came to its end by itself"
+    );
+    Ok(())
 }
 
 #[test]

@@ -39,7 +39,8 @@ impl Command for ShowStatus {
             let _ = writeln!(out, "Serves {scheme}://{address}/");
         }
         let _ = match age {
-            Some(age) => writeln!(out, "Since {} s", age.as_secs()),
+            Some(age) if settings.is_on() => writeln!(out, "Since {} s", age.as_secs()),
+            Some(_) => writeln!(out, "Lets nobody in: there is no user in pbx_web.conf any more"),
             None => writeln!(out, "Serves nothing: there is no user in pbx_web.conf"),
         };
         let _ = writeln!(out, "Users: {}", settings.users.len());
