@@ -64,7 +64,8 @@ fn guarded_as(response: Response, cache: &'static str) -> Response {
         .with_header("Content-Security-Policy", POLICY)
         .with_header("X-Content-Type-Options", "nosniff")
         .with_header("X-Frame-Options", "DENY")
-        .with_header("Referrer-Policy", "no-referrer")
+        // Not `no-referrer`: with that, browsers say `Origin: null` when they send the form to log in.
+        .with_header("Referrer-Policy", "same-origin")
         .with_header("Cross-Origin-Resource-Policy", "same-origin")
         .with_header("Cross-Origin-Opener-Policy", "same-origin")
 }

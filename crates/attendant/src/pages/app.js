@@ -127,7 +127,7 @@ function showStatus() {
   const state = system.shutting_down ? 'going down' : system.fully_booted ? 'fully booted' : 'starting';
   const facts = [
     ['State', state], ['Version', system.version], ['System name', system.system_name], ['Host', system.host_name],
-    ['Process', system.pid], ['Up for', span(age('status', system.uptime_seconds))],
+    ['Process', system.pid],
     ['Last reload', `${span(age('status', system.reload_seconds))} ago`],
     ['Most calls', system.max_calls || 'no limit'], ['pbx_web', version],
   ];
@@ -194,11 +194,15 @@ function showAll() {
   if (page() === 'peers') showPeers();
 }
 
-/** Follows a stream of events until it is let go. */
+/**
+ * Follows a stream of events until it is let go. A browser that lost it goes on where it was; `onState` hears
+ * "new" where it has to begin anew.
+ */
 function follow(path, events, onState) {
   let source;
   let timer;
   const begin = () => {
+    onState?.('new');
     source = new EventSource(path);
     source.onopen = () => onState?.('live');
     source.onerror = () => {
@@ -220,7 +224,7 @@ function follow(path, events, onState) {
 }
 
 function followFeed() {
-  const words = { live: 'live', lost: 'no connection' };
+  const words = { new: 'connecting', live: 'live', lost: 'no connection' };
   const events = {
     status: (data) => ((known.status = data), (known.at.status = Date.now()), showAll()),
     channels: (data) => ((known.channels = data.channels), (known.at.channels = Date.now()), showAll()),
@@ -327,7 +331,7 @@ function followRun(view) {
       showRun(last);
       box.scrollTop = box.scrollHeight;
     },
-  });
+  }, (state) => state === 'new' && run.output.replaceChildren());
   run.stop = stop;
   box.scrollTop = box.scrollHeight;
 }
@@ -453,9 +457,8 @@ function followLog() {
   const isWanted = page() === 'log' && $('log-follow').checked;
   if (isWanted && !stopLog) {
     stopLog = follow('/api/log/events', { lines: addLines }, (state) => {
-      write($('log-state'), state === 'live' ? 'Following.' : 'No connection; trying again.');
-      // What was before comes again.
-      if (state === 'live') $('lines').replaceChildren();
+      if (state === 'new') $('lines').replaceChildren();
+      write($('log-state'), state === 'lost' ? 'No connection; trying again.' : 'Following.');
     });
   } else if (!isWanted && stopLog) {
     stopLog();
@@ -480,10 +483,16 @@ function turn() {
   const now = page();
   PAGES.forEach((name) => ($(name).hidden = name !== now));
   for (const link of $('nav').querySelectorAll('a')) {
-    if (link.hash === `#${now}`) link.setAttribute('aria-current', 'page');
-    else link.removeAttribute('aria-current');
+    if (link.hash !== `#${now}`) {
+      link.removeAttribute('aria-current');
+      continue;
+    }
+    link.setAttribute('aria-current', 'page');
+    link.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }
   const title = document.querySelector(`#nav a[href="#${now}"]`).firstChild.textContent.trim();
+  // The browser goes to the section that the address names; what is above it is wanted, too.
+  scrollTo(0, 0);
   document.title = `${title} - ${$('name').textContent}`;
   content();
   showAll();
