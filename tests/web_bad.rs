@@ -1,17 +1,20 @@
 //! What `pbx_web` must bear in a real Asterisk: commands that never end, crowds, forged names. Calls go on.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tandem_lab::{Asterisk, Lab, LabBuilder, wait_for, wait_until};
-use tandem_tests::{Office, SOON, Web, Wire};
+use tandem_tests::{Identity, Office, Reply, SOON, Web, Wire};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// `commands`, unless said otherwise.
 const AT_ONCE: usize = 4;
+/// How many answers of a megabyte are asked for at once.
+const ANSWERS: usize = 8;
 /// How many come at once and say nothing whole: more than are let in, from many addresses.
 const CROWD: usize = 1500;
 /// How many of them come from each address.
@@ -87,6 +90,35 @@ fn ten_megabytes_of_output_are_cut_and_the_page_says_so() -> Result<()> {
     let (whole, most) = (10 * 1024 * 1024, 1024 * 1024);
     assert!(kept > most / 2 && kept <= most, "{kept}");
     assert_eq!(ended["dropped_bytes"], whole - kept);
+    Ok(())
+}
+
+#[test]
+fn whoever_reads_late_over_tls_gets_every_byte_and_nobody_waits_for_them() -> Result<()> {
+    let lab = lab("web-late").start()?;
+    let a = lab.a();
+    load_look(a)?;
+    let mut office = Office::found(a)?;
+    let identity = Arc::new(Identity::make(IpAddr::V4(a.address()))?);
+    a.write_file("web.pem", identity.pem())?;
+    office.configure("tlsenable = yes\ntlscertfile = web.pem", "permit = 127.0.0.0/8\n")?;
+    office.over_tls(&identity);
+    let printed = office.run("look flood")?;
+
+    // More than the system takes of it before anybody reads.
+    let admin = office.as_admin();
+    let request = admin.request("GET", "/api/console/1", None).replace("Connection: close\r\n", "");
+    let mut wire = admin.connect()?;
+    for _ in 0..ANSWERS {
+        wire.write_all(request.as_bytes())?;
+    }
+    for _ in 0..ANSWERS {
+        assert_eq!(admin.get("/api/status")?.status, 200);
+    }
+    let mut late = BufReader::new(wire);
+    for _ in 0..ANSWERS {
+        assert!(Reply::read(&mut late)?.json()?["output"] == printed.as_str());
+    }
     Ok(())
 }
 
