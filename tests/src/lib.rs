@@ -11,6 +11,14 @@ use anyhow::{Result, ensure};
 pub use tandem_lab::Dialplan;
 use tandem_lab::{Asterisk, Lab, LabBuilder, wait_until};
 
+mod office;
+mod tls;
+mod web;
+
+pub use office::{Office, User, WEB_PORT};
+pub use tls::{Identity, TlsClient};
+pub use web::{Reply, Web, Wire};
+
 /// Bound for anything that takes a moment on loopback.
 pub const SOON: Duration = Duration::from_secs(10);
 

@@ -87,6 +87,12 @@ impl Acl {
     }
 }
 
+impl FromIterator<Rule> for Acl {
+    fn from_iter<I: IntoIterator<Item = Rule>>(rules: I) -> Self {
+        Self { rules: rules.into_iter().collect() }
+    }
+}
+
 impl FromStr for Rule {
     type Err = RuleError;
 

@@ -41,6 +41,10 @@ pub(crate) const FUNCTIONS: &[&str] = &[
     "__ast_str_helper2",
     "ast_pthread_create_stack",
     "ast_get_version(_num)?",
+    "ast_update_module_list_data",
+    "ast_channel_cache_(all|by_name)|ast_active_calls|ast_processed_calls",
+    "ast_security_event_report",
+    "ast_ssl_(setup|teardown)|ast_shutting_down",
 ];
 
 /// Types that no bound function names by itself.
@@ -49,7 +53,11 @@ pub(crate) const TYPES: &[&str] = &[
     "ast_cli_(args|command|entry)",
     "ast_custom_function",
     "ast_db_entry",
+    "ast_channel_(snapshot(_base|_bridge|_caller|_connected|_dialplan|_peer)?|state)",
     "ast_endpoint_(blob|snapshot|state)",
+    "ast_security_event_(type|common|failed_acl|inval_acct_id|inval_password|successful_auth)",
+    "ast_security_event_(session_limit|req_not_allowed|ip_addr)|ast_sockaddr|ast_transport",
+    "ast_tls_config|ast_ssl_flags|SSL",
     "ast_switch|ext_match_t",
     "ast_sorcery_(observer|global_observer|retrieve_flags|field_handler_flags)",
     "ast_option_flags",
@@ -66,11 +74,14 @@ pub(crate) const VARIABLES: &[&str] = &[
     "AST_MODFLAG_.*|AST_MODPRI_.*|AST_MODULE_SUPPORT_.*|AST_MODULE_LOAD_.*",
     "AST_MAX_(ARGS|CMD_LEN|MANHEADERS)",
     "AST_PBX_ERROR|AST_CAUSE_(NORMAL_CIRCUIT_CONGESTION|SUBSCRIBER_ABSENT)",
+    "AST_CHAN_TP_INTERNAL",
+    "AST_SECURITY_EVENT_.*_VERSION",
     "CONFIG_FLAG_.*",
     "EVENT_FLAG_.*",
     "RESULT_(SUCCESS|SHOWUSAGE|FAILURE)|CLI_(INIT|GENERATE|HANDLER)",
     "__LOG_.*",
     "ast_config_AST_(SYSTEM_NAME|MODULE_DIR|CONFIG_DIR|DATA_DIR|VAR_DIR|RUN_DIR|SPOOL_DIR)",
+    "ast_config_AST_SOCKET|ast_startuptime|ast_lastreloadtime|ast_option_maxcalls",
     "option_debug|ast_verb_sys_level|ast_options",
 ];
 

@@ -2,8 +2,9 @@
 //!
 //! Any thread may call. The answers come out of a cache in memory.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 use std::marker::PhantomData;
+use std::slice;
 
 use asterisk_sys as sys;
 
@@ -40,6 +41,8 @@ pub struct Endpoint {
     pub resource: CString,
     /// Whether it can be reached.
     pub state: State,
+    /// The `UNIQUEID`s of its channels.
+    pub channels: Vec<CString>,
 }
 
 /// An endpoint at one moment, lent by Asterisk.
@@ -79,12 +82,25 @@ impl<'a> Snapshot<'a> {
         State::of(self.fields().state)
     }
 
+    /// The `UNIQUEID`s of its channels.
+    pub fn channels(&self) -> impl Iterator<Item = &'a CStr> {
+        let count = usize::try_from(self.fields().num_channels).unwrap_or(0);
+        // SAFETY: a live snapshot, see `lent`. Not through `fields`, for they are beyond it.
+        let first: *const *const c_char = unsafe { &raw const (*self.raw).channel_ids }.cast();
+        // SAFETY: the snapshot was allocated with so many pointers at its end, all of them set,
+        // which stay as they are (endpoints.c, `ast_endpoint_snapshot_create`).
+        let ids = unsafe { slice::from_raw_parts(first, count) };
+        // SAFETY: NUL-terminated strings that live as long as the snapshot.
+        ids.iter().map(|&id| unsafe { text::borrow(id) })
+    }
+
     /// A copy to keep.
     pub fn to_owned(&self) -> Endpoint {
         Endpoint {
             tech: self.tech().to_owned(),
             resource: self.resource().to_owned(),
             state: self.state(),
+            channels: self.channels().map(CStr::to_owned).collect(),
         }
     }
 }
@@ -101,6 +117,15 @@ pub fn latest(tech: &CStr, resource: &CStr) -> Option<State> {
 
 /// All endpoints of a technology (`c"IAX2"`), in no order.
 pub fn all(tech: &CStr) -> Vec<Endpoint> {
+    gather(|snapshot| snapshot.tech() == tech)
+}
+
+/// All endpoints of all technologies, in no order.
+pub fn all_of_all() -> Vec<Endpoint> {
+    gather(|_| true)
+}
+
+fn gather(wanted: impl Fn(&Snapshot<'_>) -> bool) -> Vec<Endpoint> {
     let mut found = Vec::new();
     // SAFETY: exists from Asterisk's start to its end.
     let cache = unsafe { sys::ast_endpoint_cache() };
@@ -120,7 +145,7 @@ pub fn all(tech: &CStr) -> Vec<Endpoint> {
         // SAFETY: a message of the type that we asked for carries a snapshot, which lives as
         // long as the message (stasis_endpoints.h, `ast_endpoint_snapshot_type`).
         if let Some(snapshot) = unsafe { Snapshot::lent(data.cast()) }
-            && snapshot.tech() == tech
+            && wanted(&snapshot)
         {
             found.push(snapshot.to_owned());
         }

@@ -40,23 +40,29 @@ pub mod astdb;
 pub mod channel;
 pub mod cli;
 pub mod config;
+pub mod contact;
 pub mod endpoint;
 pub mod function;
+pub mod loader;
 pub mod log;
 pub mod manager;
 pub mod module;
 #[doc(hidden)]
 pub mod module_macro;
+pub mod security;
+pub mod snapshot;
 pub mod sorcery;
 pub mod stasis;
 pub mod switch;
 pub mod system;
 pub mod thread;
+pub mod tls;
 
 mod ao2;
 mod dialplan;
 mod gate;
 mod guard;
+mod openssl;
 mod registry;
 mod text;
 

@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use asterisk::sorcery::{self, Event, Object, Watch};
+use asterisk::{
+    contact,
+    sorcery::{self, Event, Object, Watch},
+};
 use sri::How;
 
 use crate::shared::{Shared, lock};
@@ -118,12 +121,10 @@ fn report(shared: &Shared, event: &Event<'_>) {
 
 /// Endpoint, contact and end; `None` for a contact of another server in a shared database.
 fn registered(contact: &Object) -> Option<Registered> {
-    let field = |name| contact.field(name).map(|text| text.to_string_lossy().into_owned());
-    let server = field(c"reg_server").unwrap_or_default();
-    let own = asterisk::system::name().map(|name| name.to_string_lossy().into_owned());
-    if !server.is_empty() && own.as_ref() != Some(&server) {
+    if !contact::is_of_this_server(contact) {
         return None;
     }
+    let field = |name| contact.field(name).map(|text| text.to_string_lossy().into_owned());
     let endpoint = field(c"endpoint").filter(|endpoint| !endpoint.is_empty())?;
     let expires = field(c"expiration_time").and_then(|seconds| seconds.parse().ok());
     Some((endpoint, contact.id.to_string_lossy().into_owned(), expires.and_then(instant)))

@@ -1,0 +1,260 @@
+//! CLI commands that run in Asterisk, each on a connection to its control socket.
+//!
+//! Asterisk cannot cancel a command. One that does not end is shown with its age, and can be left:
+//! its output is dropped from then on, and it counts with those that were left rather than with
+//! those that run. Both are bounded, for each is a thread of Asterisk's.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use httpd::{Context, Interest};
+use serde::Serialize;
+
+use crate::control::{self, ControlError, LineError};
+use crate::text::Cleaner;
+
+/// What is kept of a command's output; the rest is dropped, and the page says so.
+pub const OUTPUT_MAX_BYTES: usize = 1024 * 1024;
+/// Commands that were left and have not ended; with so many no other one is begun.
+pub const LEFT_MAX: usize = 16;
+/// Commands that have ended and whose output is kept.
+pub const ENDED_MAX: usize = 32;
+/// For how long.
+const ENDED_KEPT: Duration = Duration::from_secs(15 * 60);
+/// What is read of one command's output before others have their turn.
+const READ_A_TURN_BYTES: usize = 64 * 1024;
+/// The longest first line (host, process, version).
+const GREETING_MAX_BYTES: usize = 1024;
+
+/// Why a command is not begun.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConsoleError {
+    /// The line is none.
+    #[error(transparent)]
+    Line(#[from] LineError),
+    /// As many run as may.
+    #[error("{0} commands are running, and no more may at once; wait for one, or leave one")]
+    Busy(usize),
+    /// As many were left as may be.
+    #[error("{LEFT_MAX} commands that were left are still running; Asterisk cannot end them")]
+    TooManyLeft,
+    /// There is no such one, or it is another user's.
+    #[error("there is no such command; it may have ended long ago")]
+    Unknown,
+    /// Asterisk cannot be reached.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+/// A command.
+struct Run {
+    command: String,
+    user: String,
+    begun: Instant,
+    ended: Option<Instant>,
+    /// While it runs.
+    socket: Option<UnixStream>,
+    cleaner: Cleaner,
+    output: String,
+    /// Until the greeting is there.
+    greeting: Option<Vec<u8>>,
+    dropped_bytes: u64,
+    is_left: bool,
+    failure: Option<&'static str>,
+}
+
+/// How a command is, without its output.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RunView<'a> {
+    id: u64,
+    command: &'a str,
+    user: &'a str,
+    /// Whether it still runs.
+    running: bool,
+    /// Whether it was left.
+    left: bool,
+    /// Since it began.
+    age_seconds: u64,
+    /// How long it took, if it has ended.
+    took_ms: Option<u64>,
+    output_bytes: usize,
+    dropped_bytes: u64,
+    failure: Option<&'a str>,
+}
+
+/// All commands that run, and some that have ended.
+#[derive(Default)]
+pub(crate) struct Console {
+    runs: BTreeMap<u64, Run>,
+    last_id: u64,
+}
+
+impl Console {
+    /// Begins a command, with `most` at once. Its id is also the key of its socket.
+    pub(crate) fn begin(
+        &mut self,
+        context: &Context<'_>,
+        socket: &Path,
+        (user, line): (&str, &str),
+        most: usize,
+    ) -> Result<u64, ConsoleError> {
+        let command = control::command(line)?;
+        self.forget_old(context.now());
+        let running = |left: bool| {
+            self.runs.values().filter(|run| run.socket.is_some() && run.is_left == left).count()
+        };
+        if running(false) >= most {
+            return Err(ConsoleError::Busy(most));
+        }
+        if running(true) >= LEFT_MAX {
+            return Err(ConsoleError::TooManyLeft);
+        }
+        let stream = control::connect(socket, &control::once(command))?;
+        self.last_id += 1;
+        let interest = Interest { read: true, write: false };
+        context.watch(stream.as_fd(), self.last_id, interest).map_err(ControlError::from)?;
+        let run = Run {
+            command: command.into(),
+            user: user.into(),
+            begun: context.now(),
+            ended: None,
+            socket: Some(stream),
+            cleaner: Cleaner::default(),
+            output: String::new(),
+            greeting: Some(Vec::new()),
+            dropped_bytes: 0,
+            is_left: false,
+            failure: None,
+        };
+        self.runs.insert(self.last_id, run);
+        Ok(self.last_id)
+    }
+
+    /// Its socket can be read.
+    pub(crate) fn ready(&mut self, context: &mut Context<'_>, id: u64) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        if let Err(end) = run.read() {
+            run.end(context, end);
+        }
+        context.wake_streams();
+    }
+
+    /// All, the newest first.
+    pub(crate) fn list(&self, now: Instant) -> Vec<RunView<'_>> {
+        self.runs.iter().rev().map(|(id, run)| run.view(*id, now)).collect()
+    }
+
+    /// One.
+    pub(crate) fn view(&self, id: u64, now: Instant) -> Option<RunView<'_>> {
+        self.runs.get(&id).map(|run| run.view(id, now))
+    }
+
+    /// Its output from `from` on, and whether more may come.
+    pub(crate) fn output(&self, id: u64, from: usize) -> Option<(&str, bool)> {
+        let run = self.runs.get(&id)?;
+        let is_running = run.socket.is_some() && !run.is_left;
+        Some((run.output.get(from..).unwrap_or_default(), is_running))
+    }
+
+    /// Leaves one that does not end.
+    pub(crate) fn leave(&mut self, context: &mut Context<'_>, id: u64) -> Result<(), ConsoleError> {
+        let run = self.runs.get_mut(&id).ok_or(ConsoleError::Unknown)?;
+        if run.socket.is_some() {
+            run.is_left = true;
+            context.wake_streams();
+        }
+        Ok(())
+    }
+
+    /// Those that ended long ago, or before many others, are forgotten.
+    fn forget_old(&mut self, now: Instant) {
+        self.runs.retain(|_, run| {
+            run.ended.is_none_or(|at| now.saturating_duration_since(at) < ENDED_KEPT)
+        });
+        let ended: Vec<u64> =
+            self.runs.iter().filter(|(_, run)| run.ended.is_some()).map(|(id, _)| *id).collect();
+        for id in ended.iter().take(ended.len().saturating_sub(ENDED_MAX)) {
+            self.runs.remove(id);
+        }
+    }
+}
+
+/// Why a command's connection is over.
+enum End {
+    Regular,
+    Refused,
+    Broken,
+}
+
+impl Run {
+    /// Reads what there is, as far as it is its turn.
+    fn read(&mut self) -> Result<(), End> {
+        let mut buffer = [0; 8192];
+        for _ in 0..READ_A_TURN_BYTES / buffer.len() {
+            let Some(socket) = &mut self.socket else { return Ok(()) };
+            match socket.read(&mut buffer) {
+                Ok(0) => {
+                    return Err(if self.greeting.is_some() { End::Broken } else { End::Regular });
+                }
+                Ok(read) => self.take(&buffer[..read])?,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Err(End::Broken),
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), End> {
+        if let Some(mut greeting) = self.greeting.take() {
+            let Some(end) = memchr::memchr(b'\n', bytes) else {
+                greeting.extend_from_slice(bytes);
+                let is_long = greeting.len() > GREETING_MAX_BYTES;
+                self.greeting = Some(greeting);
+                return if is_long { Err(End::Broken) } else { Ok(()) };
+            };
+            greeting.extend_from_slice(&bytes[..end]);
+            if control::is_refusal(&String::from_utf8_lossy(&greeting)) {
+                return Err(End::Refused);
+            }
+            bytes = &bytes[end + 1..];
+        }
+        let room = OUTPUT_MAX_BYTES.saturating_sub(self.output.len());
+        let kept = if self.is_left { 0 } else { room.min(bytes.len()) };
+        self.cleaner.clean(&bytes[..kept], &mut self.output);
+        self.dropped_bytes += (bytes.len() - kept) as u64;
+        Ok(())
+    }
+
+    fn end(&mut self, context: &Context<'_>, end: End) {
+        if let Some(socket) = self.socket.take() {
+            context.unwatch(socket.as_fd());
+        }
+        self.ended = Some(context.now());
+        self.failure = match end {
+            End::Regular => None,
+            End::Refused => Some("Asterisk takes no more consoles; see who has them open"),
+            End::Broken => Some("Asterisk ended the connection before the command"),
+        };
+    }
+
+    fn view(&self, id: u64, now: Instant) -> RunView<'_> {
+        let took = self.ended.map(|at| at.saturating_duration_since(self.begun));
+        RunView {
+            id,
+            command: &self.command,
+            user: &self.user,
+            running: self.socket.is_some(),
+            left: self.is_left,
+            age_seconds: now.saturating_duration_since(self.begun).as_secs(),
+            took_ms: took.and_then(|took| u64::try_from(took.as_millis()).ok()),
+            output_bytes: self.output.len(),
+            dropped_bytes: self.dropped_bytes,
+            failure: self.failure,
+        }
+    }
+}

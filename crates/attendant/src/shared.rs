@@ -1,0 +1,182 @@
+//! What the I/O thread, the workers and the module share. Every lock is held for moments only.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use httpd::Peer;
+
+use crate::pbx::{Level, Pbx, Security, SecurityEvent};
+use crate::remembered::Remembered;
+use crate::sessions::Sessions;
+use crate::settings::Settings;
+use crate::text;
+use crate::throttle::Throttle;
+use crate::users::Role;
+use crate::views::Views;
+use crate::{password, random};
+
+/// Events of one kind that the security log is told in [`EVENT_TIME`]; a flood is counted, not told.
+const EVENTS_MAX: u32 = 20;
+const EVENT_TIME: Duration = Duration::from_secs(10);
+
+/// Shared by all threads.
+pub(crate) struct Shared {
+    pub(crate) pbx: Arc<dyn Pbx>,
+    pub(crate) views: Views,
+    current: Mutex<Arc<Settings>>,
+    sessions: Mutex<Sessions>,
+    throttle: Mutex<Throttle>,
+    remembered: Mutex<Remembered>,
+    events: Mutex<[Told; KINDS.len()]>,
+}
+
+const KINDS: [Security; 6] = [
+    Security::FailedAcl,
+    Security::InvalidAccount,
+    Security::InvalidPassword,
+    Security::LoadLimit,
+    Security::SuccessfulAuth,
+    Security::NotAllowed,
+];
+
+/// How often an event of one kind was told of late.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    since: Option<Instant>,
+    count: u32,
+}
+
+/// Why somebody is not let in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum LoginError {
+    /// Which of the two is not said.
+    #[error("the name or the password is wrong")]
+    Wrong,
+    /// Not even looked at.
+    #[error("too many wrong passwords; try again in {} s", .0.as_secs().max(1))]
+    Throttled(Duration),
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings, pbx: Arc<dyn Pbx>) -> Result<Self, getrandom::Error> {
+        Ok(Self {
+            pbx,
+            views: Views::default(),
+            current: Mutex::new(Arc::new(settings)),
+            sessions: Mutex::default(),
+            throttle: Mutex::default(),
+            remembered: Mutex::new(Remembered::new(random::key()?)),
+            events: Mutex::default(),
+        })
+    }
+
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        lock(&self.current).clone()
+    }
+
+    /// New settings: users who are gone or changed are logged out.
+    pub(crate) fn reload(&self, settings: Settings) {
+        *lock(&self.current) = Arc::new(settings);
+        lock(&self.remembered).forget();
+        lock(&self.sessions).keep(&self.settings());
+    }
+
+    pub(crate) fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        lock(&self.sessions)
+    }
+
+    /// What a program may do whose name and password were found right of late, and still are.
+    pub(crate) fn remembered(&self, user: &str, password: &str, now: Instant) -> Option<Role> {
+        lock(&self.remembered).find(user, password, now)
+    }
+
+    /// Whether a password will be looked at now. Counts as a wrong one until it is found right.
+    pub(crate) fn begin_login(
+        &self,
+        user: &str,
+        peer: &Peer,
+        now: Instant,
+    ) -> Result<(), LoginError> {
+        let wait = lock(&self.throttle).begin(peer.remote.ip(), now);
+        wait.map_or(Ok(()), |wait| {
+            self.report(Security::LoadLimit, user, peer, now);
+            Err(LoginError::Throttled(wait))
+        })
+    }
+
+    /// Whether the password is right: for workers, after [`Self::begin_login`]. Remembers it.
+    pub(crate) fn login(
+        &self,
+        user: &str,
+        password: &str,
+        peer: &Peer,
+        now: Instant,
+    ) -> Result<(Role, String), LoginError> {
+        let settings = self.settings();
+        let known = settings.users.get(user);
+        let is_right = password::is_right(password, known.map(|known| known.hash.as_str()));
+        let Some(known) = known.filter(|_| is_right) else {
+            let is_unknown = settings.users.get(user).is_none();
+            let what =
+                if is_unknown { Security::InvalidAccount } else { Security::InvalidPassword };
+            self.report(what, user, peer, now);
+            return Err(LoginError::Wrong);
+        };
+        lock(&self.throttle).right(peer.remote.ip());
+        self.report(Security::SuccessfulAuth, user, peer, now);
+        lock(&self.remembered).insert(user, password, known.role, now);
+        Ok((known.role, known.hash.clone()))
+    }
+
+    /// Whether that address may connect.
+    pub(crate) fn admits(&self, address: IpAddr) -> bool {
+        let settings = self.settings();
+        settings.is_on() && settings.acl.permits(address)
+    }
+
+    /// Tells the security log, and Asterisk's own of what somebody should see.
+    pub(crate) fn report(&self, what: Security, user: &str, peer: &Peer, now: Instant) {
+        let count = self.count(what, now);
+        if count > EVENTS_MAX {
+            return;
+        }
+        let shown = text::for_log(user);
+        let event = SecurityEvent {
+            what,
+            user: &shown,
+            remote: peer.remote,
+            local: peer.local,
+            is_secure: peer.is_secure,
+        };
+        self.pbx.security(&event);
+        let said = match what {
+            Security::FailedAcl => "is not let in by [acl] of pbx_web.conf",
+            Security::InvalidAccount | Security::InvalidPassword => "sent a wrong name or password",
+            Security::LoadLimit => "sent too many wrong passwords and has to wait",
+            Security::NotAllowed => "may not do what was asked",
+            Security::SuccessfulAuth => return,
+        };
+        let name = if shown.is_empty() { String::new() } else { format!(" ({shown:?})") };
+        let rest = if count == EVENTS_MAX { "; more of these are not logged for now" } else { "" };
+        let line = format!("pbx_web: {}{name} {said}{rest}", peer.remote.ip());
+        self.pbx.log(Level::Warning, &line);
+    }
+
+    fn count(&self, what: Security, now: Instant) -> u32 {
+        let mut events = lock(&self.events);
+        let kind = KINDS.iter().position(|kind| *kind == what).unwrap_or(0);
+        let told = &mut events[kind];
+        if told.since.is_none_or(|since| now.saturating_duration_since(since) >= EVENT_TIME) {
+            *told = Told { since: Some(now), count: 0 };
+        }
+        told.count = told.count.saturating_add(1);
+        told.count
+    }
+}
+
+/// A thread that panicked left nothing half done behind these locks.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,116 @@
+//! Requests to the service, and its answers back: at once, from a worker, or as a stream.
+
+use crate::request::Request;
+use crate::response::Response;
+
+use super::event_loop::EventLoop;
+use super::service::{Again, Answer, Next, Peer, Service, StreamKey};
+use super::workers::{Asker, Task};
+
+/// How often a job may hand a request back.
+const ATTEMPTS_MAX: u32 = 3;
+/// How many pieces of one stream are made before others have their turn.
+const PIECES_A_TURN: usize = 16;
+
+impl<S: Service> EventLoop<S> {
+    /// Asks the service for an answer to the request that the connection has in hand.
+    pub(super) fn ask(&mut self, slot: u32, turn: u32, peer: Peer, request: Request) {
+        let attempt = request.attempt;
+        let answer = self.with_service(|service, context| service.request(context, &peer, request));
+        match answer {
+            None => self.respond(slot, turn, &broken()),
+            Some(Answer::Now(response)) => self.respond(slot, turn, &response),
+            Some(Answer::Stream(response, key)) => self.begin_stream(slot, turn, &response, key),
+            Some(Answer::Work(job)) => {
+                let Some(guest) = self.slots.get(slot, turn) else { return };
+                let Some(request) = guest.http.in_hand() else { return };
+                let asker = Asker { slot, turn, request, attempt };
+                if attempt >= ATTEMPTS_MAX || self.queue.push(Task::Answer(asker, job)).is_err() {
+                    self.respond(slot, turn, &busy());
+                }
+            }
+        }
+    }
+
+    fn respond(&mut self, slot: u32, turn: u32, response: &Response) {
+        if let Some(guest) = self.slots.get(slot, turn) {
+            guest.http.respond(response, self.now, &self.date);
+        }
+    }
+
+    fn begin_stream(&mut self, slot: u32, turn: u32, response: &Response, key: StreamKey) {
+        if self.streams >= self.limits.streams {
+            self.respond(slot, turn, &busy());
+        } else if let Some(guest) = self.slots.get(slot, turn)
+            && guest.http.respond_stream(response, self.now, &self.date)
+        {
+            guest.stream = Some((key, self.now));
+            self.streams += 1;
+            return;
+        }
+        self.with_service(|service, context| service.stream_over(context, key));
+    }
+
+    /// Asks for more of a stream, if its time has come. Says whether there is more to send.
+    pub(super) fn feed(&mut self, slot: u32, turn: u32) -> bool {
+        let mut has_more = false;
+        for _ in 0..PIECES_A_TURN {
+            let Some(guest) = self.slots.get(slot, turn) else { return false };
+            let Some((key, at)) = guest.stream else { return false };
+            if at > self.now || !guest.http.has_stream_room() {
+                break;
+            }
+            let next = self.with_service(|service, context| service.stream(context, key));
+            let Some(guest) = self.slots.get(slot, turn) else { return false };
+            match next {
+                Some(Next::Data(bytes)) => {
+                    guest.http.stream(&bytes, self.now);
+                    has_more = true;
+                }
+                Some(Next::Wait(until)) => {
+                    // At once would be for ever.
+                    let until = until.max(self.now + std::time::Duration::from_millis(1));
+                    guest.stream = Some((key, until));
+                    self.note_deadline(Some(until));
+                }
+                None | Some(Next::End) => {
+                    guest.http.end_stream(self.now);
+                    guest.stream = None;
+                    self.streams -= 1;
+                    self.with_service(|service, context| service.stream_over(context, key));
+                    return true;
+                }
+            }
+        }
+        has_more
+    }
+
+    /// What workers have done goes out.
+    pub(super) fn take_answers(&mut self) {
+        for (asker, again) in self.queue.take_done() {
+            let Asker { slot, turn, request, attempt } = asker;
+            let Some(guest) = self.slots.get(slot, turn) else { continue };
+            if guest.http.in_hand() != Some(request) {
+                continue;
+            }
+            let peer = guest.peer;
+            match again {
+                Again::Respond(response) => self.respond(slot, turn, &response),
+                Again::Request(mut request) => {
+                    request.attempt = attempt + 1;
+                    self.ask(slot, turn, peer, request);
+                }
+            }
+            self.drive(slot, turn);
+        }
+    }
+}
+
+fn broken() -> Response {
+    Response::text(500, "this request met a mistake in the server")
+}
+
+fn busy() -> Response {
+    Response::text(503, "too much is being asked at once; try again")
+        .with_header("Retry-After", "1")
+}

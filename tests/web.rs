@@ -1,0 +1,347 @@
+//! `pbx_web` in a real Asterisk: who comes in, what they see, and what they may do.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use tandem_lab::{Lab, LabBuilder, wait_for};
+use tandem_tests::{Identity, Office, Reply, SOON, Web};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A lab with server A alone, whose log has security events in it, to be changed before it starts.
+fn lab(name: &str) -> LabBuilder {
+    Lab::builder(name).without_server("B").without_server("gateway").caches(0).server(
+        "A",
+        |server| {
+            server.load("res_security_log").replace(
+                "logger.conf",
+                "verbose(3)",
+                "verbose(3),security",
+            )
+        },
+    )
+}
+
+#[test]
+fn it_is_off_until_there_is_a_user_and_then_lets_in_whoever_has_the_password() -> Result<()> {
+    let lab = lab("web-login").start()?;
+    let a = lab.a();
+    let office = Office::found(a)?;
+    assert!(a.cli("pbx_web show status")?.contains("Serves nothing: there is no user"));
+    assert!(TcpStream::connect(office.address()).is_err(), "nobody listens");
+
+    office.configure("", "permit = 127.0.0.0/8\n")?;
+    let status = a.cli("pbx_web show status")?;
+    let here = format!("Serves http://{}/\n", office.address());
+    assert!(status.contains(&here) && status.contains("Users: 2\n"), "{status}");
+
+    let web = office.web();
+    assert_eq!(web.get("/api/status")?.status, 401);
+    let home = web.get("/")?;
+    assert_eq!((home.status, home.header("location")), (303, Some("/login")));
+    let page = web.get("/login")?;
+    assert_eq!(page.status, 200);
+    let policy = page.header("content-security-policy").context("a policy")?;
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+
+    let wrong = web.post("/api/session", &json!({ "user": "root", "password": "wrong" }))?;
+    assert_eq!(wrong.status, 401);
+    let (user, password) = (&office.admin().name, &office.admin().password);
+    let login = web.post("/api/session", &json!({ "user": user, "password": password }))?;
+    let session = login.json()?;
+    assert_eq!(session["role"], "admin");
+    let cookie = login.header("set-cookie").context("a cookie")?;
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    let known = web.with("Cookie", cookie.split(';').next().unwrap_or_default());
+    let status = known.get("/api/status")?.json()?;
+    assert!(status["system"]["version"].as_str().is_some_and(|v| v.starts_with("22.")), "{status}");
+    assert_eq!(status["system"]["system_name"], "A");
+    assert_eq!(status["system"]["pid"], a.pid()?);
+    assert_eq!(status["universal"], false);
+
+    // A cookie alone changes nothing: another page could have it sent.
+    let command = json!({ "command": "core show version" });
+    assert_eq!(known.post("/api/console", &command)?.status, 403);
+    let csrf = session["csrf"].as_str().context("a token")?;
+    assert_eq!(known.with("X-CSRF-Token", csrf).post("/api/console", &command)?.status, 202);
+    assert_eq!(lab.warnings()?.iter().filter(|line| !line.contains("wrong name")).count(), 0);
+    Ok(())
+}
+
+#[test]
+fn the_sample_is_read_without_a_mistake_and_serves_nobody() -> Result<()> {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples/pbx_web.conf.sample");
+    let lab = lab("web-sample").start()?;
+    let a = lab.a();
+    a.write_file("pbx_web.conf", &std::fs::read_to_string(sample)?)?;
+    let _office = Office::found(a)?;
+    assert!(a.cli("pbx_web show status")?.contains("Serves nothing: there is no user"));
+    assert_eq!(lab.warnings()?, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn a_mistake_in_the_file_or_a_port_that_is_taken_keeps_it_from_loading_and_says_why() -> Result<()>
+{
+    let lab = lab("web-decline").start()?;
+    let a = lab.a();
+    let office = Office::open(a)?;
+    office.unload()?;
+    let good = a.read_file("pbx_web.conf")?;
+    office.write(&good.replace("[acl]", "[acls]"))?;
+    assert!(office.load().is_err());
+    a.wait_log("[acls]: there is no section of that name", SOON)?;
+    a.wait_log("pbx_web: not loaded: pbx_web.conf has 1 mistake(s)", SOON)?;
+
+    office.write(&good)?;
+    let squatter = TcpListener::bind(office.address())?;
+    assert!(office.load().is_err());
+    a.wait_log("cannot be listened at: Address already in use", SOON)?;
+    drop(squatter);
+    office.load()?;
+    assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
+
+    // Without users there is nobody to let in, and it is not hidden.
+    office.write("[general]\n")?;
+    office.reload()?;
+    assert!(office.as_viewer().get("/api/status").is_err());
+    assert!(a.cli("pbx_web show status")?.contains("Lets nobody in: there is no user"));
+    Ok(())
+}
+
+#[test]
+fn a_call_its_phones_and_the_modules_are_on_the_pages() -> Result<()> {
+    let lab = lab("web-call").start()?;
+    let a = lab.a();
+    let office = Office::open(a)?;
+    let viewer = office.as_viewer();
+    let desk = lab.phone("200").start()?;
+    desk.register_at(a, MINUTE)?;
+    let caller = lab.phone("202").start()?;
+    caller.register_at(a, MINUTE)?;
+    assert_eq!(viewer.get("/api/channels")?.json()?, json!({ "channels": [] }));
+
+    // The feed tells at once.
+    let mut wire = viewer.connect()?;
+    wire.write_all(viewer.request("GET", "/api/events", None).as_bytes())?;
+    let mut feed = BufReader::new(wire);
+    assert_eq!(Reply::read_head(&mut feed)?.header("content-type"), Some("text/event-stream"));
+    caller.dial(a, "200")?;
+    desk.wait_established(SOON)?;
+    let mut lines = feed.lines();
+    let is_bridged = |line: &str| line.matches("\"state\":\"Up\"").count() == 2;
+    lines
+        .find(|line| line.as_ref().is_ok_and(|line| is_bridged(line)))
+        .context("both are up")??;
+
+    let channels = wait_for("both channels are in a bridge", SOON, &a.log(), || {
+        let now = viewer.get("/api/channels").ok().and_then(|reply| reply.json().ok());
+        let all = now.and_then(|now| now["channels"].as_array().cloned()).unwrap_or_default();
+        Ok((all.len() == 2 && all.iter().all(|one| one["bridge_id"] != "")).then_some(all))
+    })?;
+    let leg = |number: &str| {
+        let name = format!("PJSIP/{number}-");
+        channels.iter().find(|one| one["name"].as_str().is_some_and(|is| is.starts_with(&name)))
+    };
+    let (from, to) = (leg("202").context("a caller")?, leg("200").context("a callee")?);
+    assert_eq!(from["application"], "Dial");
+    assert_eq!(from["extension"], "200");
+    assert_eq!(from["linked_id"], to["linked_id"]);
+    assert_eq!(from["bridge_id"], to["bridge_id"]);
+
+    let peers = viewer.get("/api/peers")?.json()?;
+    let all = peers["peers"].as_array().context("peers")?;
+    let peer =
+        |tech: &str, name: &str| all.iter().find(|p| p["tech"] == tech && p["resource"] == name);
+    let desk_peer = peer("PJSIP", "200").context("a desk phone")?;
+    assert_eq!(
+        (&desk_peer["state"], &desk_peer["channels"][0]),
+        (&json!("online"), &to["unique_id"])
+    );
+    let contact = desk_peer["contacts"][0].as_str().unwrap_or_default();
+    assert!(contact.contains(&desk.address().to_string()), "{contact}");
+    assert_eq!(peer("IAX2", "201").context("an IAX2 peer")?["contacts"], json!([]));
+
+    let modules = viewer.get("/api/modules")?.json()?;
+    let all = modules["modules"].as_array().context("modules")?;
+    let own = all.iter().find(|module| module["name"] == "pbx_web.so").context("our own")?;
+    assert_eq!((&own["status"], &own["support"]), (&json!("Running"), &json!("extended")));
+    Ok(())
+}
+
+#[test]
+fn an_administrator_runs_commands_and_reads_the_log_and_a_viewer_does_not() -> Result<()> {
+    // What is said on consoles is what the page shows.
+    let lab = lab("web-console")
+        .server("A", |server| {
+            server.append("logger.conf", "console => notice,warning,error,verbose\n")
+        })
+        .start()?;
+    let a = lab.a();
+    let office = Office::open(a)?;
+    let output = office.run("core show version")?;
+    assert!(output.starts_with("Asterisk 22."), "{output}");
+    let complete = office.as_admin().get("/api/console/complete?line=core%20show%20upt")?.json()?;
+    assert_eq!(complete["candidates"], json!(["uptime"]));
+    // What it does is on Asterisk's own console, too.
+    a.wait_log("root from 127.0.0.1 runs: core show version", SOON)?;
+
+    let viewer = office.as_viewer();
+    let refused = viewer.post("/api/console", &json!({ "command": "core stop now" }))?;
+    assert_eq!(refused.status, 403);
+    for path in ["/api/console", "/api/log", "/api/log/events", "/api/console/complete?line=x"] {
+        assert_eq!(viewer.get(path)?.status, 403, "{path}");
+    }
+    a.wait_log("SecurityEvent=\"RequestNotAllowed\"", SOON)?;
+    assert!(a.cli("core show uptime")?.contains("System uptime"), "it still runs");
+
+    let admin = office.as_admin();
+    let mut wire = admin.connect()?;
+    wire.write_all(admin.request("GET", "/api/log/events", None).as_bytes())?;
+    let mut log = BufReader::new(wire);
+    assert_eq!(Reply::read_head(&mut log)?.status, 200);
+    let lines = log.lines();
+    // Whoever follows hears what comes from when Asterisk's console is there: say it until then.
+    let heard = |line: &str| line.contains("Reloading module 'pbx_config.so'");
+    std::thread::scope(|scope| -> Result<()> {
+        let listener = scope.spawn(move || {
+            let begun = Instant::now();
+            // Something is said every 15 s, so this ends.
+            let mut in_time = lines.take_while(|_| begun.elapsed() < SOON);
+            in_time.find_map(|line| line.ok().filter(|line| heard(line))).context("a line")
+        });
+        wait_for("the line is heard", SOON, &a.log(), || {
+            a.cli("module reload pbx_config.so")?;
+            Ok(listener.is_finished().then_some(()))
+        })?;
+        let line = listener.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        assert!(line.starts_with("data: "), "{line}");
+        Ok(())
+    })
+}
+
+#[test]
+fn the_access_list_is_asked_first_in_its_order_and_a_reload_changes_it() -> Result<()> {
+    let lab = lab("web-acl").start()?;
+    let a = lab.a();
+    let office = Office::open(a)?;
+    let from = |last: u8| office.as_viewer().from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)));
+    let is_let_in = |web: &Web| web.get("/api/status").is_ok_and(|reply| reply.status == 200);
+    assert!(is_let_in(&from(5)) && is_let_in(&from(1)));
+
+    office.configure("", "permit = 127.0.0.1\ndeny = 127.0.0.0/8\npermit = 0.0.0.0/0\n")?;
+    assert!(is_let_in(&from(1)), "the first that matches decides");
+    assert!(!is_let_in(&from(5)), "and not the last, as in Asterisk's own lists");
+    a.wait_log("SecurityEvent=\"FailedACL\"", SOON)?;
+    let log = a.log_text()?;
+    let line = log.lines().find(|line| line.contains("FailedACL")).unwrap_or_default();
+    assert!(line.contains("RemoteAddress=\"IPV4/TCP/127.0.0.5/"), "{line}");
+    assert!(
+        line.contains("ACLName=\"pbx_web.conf\"") && line.contains("Module=\"pbx_web\""),
+        "{line}"
+    );
+
+    // A mistake in the file changes nothing, and says where it is.
+    let before = a.cli("pbx_web show status")?;
+    assert!(office.configure("", "permit = 127.0.0.0/33\n").is_err());
+    a.wait_log("[acl]: \"127.0.0.0/33\" is no address and no network", SOON)?;
+    assert_eq!(a.cli("pbx_web show status")?.lines().nth(3), before.lines().nth(3));
+    assert!(is_let_in(&from(1)) && !is_let_in(&from(5)));
+
+    // A port needs a new start, and says so.
+    office.configure("port = 8012", "permit = 127.0.0.5\n")?;
+    a.wait_log("port of pbx_web.conf is another now, which needs a new start", SOON)?;
+    assert!(!is_let_in(&from(1)) && is_let_in(&from(5)));
+    Ok(())
+}
+
+#[test]
+fn wrong_passwords_are_in_the_security_log_and_have_to_wait() -> Result<()> {
+    let lab = lab("web-guess").start()?;
+    let a = lab.a();
+    let office = Office::open(a)?;
+    let guess = |password: &str| -> Result<Reply> {
+        office.admin().claims(office.web(), password).get("/api/status")
+    };
+    assert_eq!(guess("not it")?.status, 401);
+    a.wait_log("SecurityEvent=\"InvalidPassword\"", SOON)?;
+    let log = a.log_text()?;
+    let line = log.lines().find(|line| line.contains("InvalidPassword")).unwrap_or_default();
+    let local = format!("LocalAddress=\"IPV4/TCP/{}/8011\"", a.address());
+    for part in
+        ["Service=\"pbx_web\"", "AccountID=\"root\"", "RemoteAddress=\"IPV4/TCP/127.0.0.1/", &local]
+    {
+        assert!(line.contains(part), "no {part} in {line}");
+    }
+    assert!(!log.contains("not it"), "a password is nobody's business");
+    let nobody =
+        office.web().post("/api/session", &json!({ "user": "x\",Y=\"", "password": "z" }))?;
+    assert_eq!(nobody.status, 401);
+    a.wait_log("SecurityEvent=\"InvalidAccountID\"", SOON)?;
+    assert!(!a.log_text()?.contains("AccountID=\"x\",Y=\""), "no name can forge a field");
+
+    let waits = wait_for("a guesser has to wait", SOON, &a.log(), || {
+        Ok(guess("nor this").ok().filter(|reply| reply.status == 429))
+    })?;
+    assert!(waits.header("retry-after").is_some(), "{waits:?}");
+    a.wait_log("SecurityEvent=\"SessionLimit\"", SOON)?;
+    // So has whoever knows it, from there; from elsewhere they come in.
+    assert_eq!(office.as_admin().get("/api/status")?.status, 429);
+    let elsewhere = office.as_admin().from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9)));
+    assert_eq!(elsewhere.get("/api/status")?.status, 200);
+    a.wait_log("SecurityEvent=\"SuccessfulAuth\"", SOON)?;
+    Ok(())
+}
+
+#[test]
+fn over_tls_it_is_the_server_of_the_certificate_and_a_reload_brings_another() -> Result<()> {
+    let lab = lab("web-tls").start()?;
+    let a = lab.a();
+    let mut office = Office::found(a)?;
+    let first = Arc::new(Identity::make(IpAddr::V4(a.address()))?);
+    a.write_file("web.pem", first.pem())?;
+    let (tls, everybody) = ("tlsenable = yes\ntlscertfile = web.pem", "permit = 127.0.0.0/8\n");
+    office.configure(tls, everybody)?;
+    office.over_tls(&first);
+    let (user, password) = (office.viewer().name.clone(), office.viewer().password.clone());
+    let login =
+        office.web().post("/api/session", &json!({ "user": user, "password": password }))?;
+    assert_eq!(login.json()?["role"], "viewer");
+    assert!(
+        login.header("set-cookie").is_some_and(|cookie| cookie.contains("Secure")),
+        "{login:?}"
+    );
+    assert_eq!(office.as_viewer().get("/api/peers")?.status, 200);
+    a.wait_log("RemoteAddress=\"IPV4/TLS/127.0.0.1/", SOON)?;
+    assert!(
+        a.cli("pbx_web show status")?.contains(&format!("Serves https://{}/", office.address()))
+    );
+
+    // Who does not speak it gets no answer, and holds nobody up.
+    let mut plain = TcpStream::connect(office.address())?;
+    plain.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")?;
+    let mut said = Vec::new();
+    let _broken_off = plain.read_to_end(&mut said);
+    assert!(!said.starts_with(b"HTTP"), "{said:?}");
+    let _waits_with_its_handshake = TcpStream::connect(office.address())?;
+    assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
+
+    let second = Arc::new(Identity::make(IpAddr::V4(a.address()))?);
+    assert!(second.connect(office.address()).is_err(), "it is the first one still");
+    a.write_file("web.pem", second.pem())?;
+    office.reload()?;
+    assert!(first.connect(office.address()).is_err(), "it is another now");
+    office.over_tls(&second);
+    assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
+
+    // One that cannot be read changes nothing.
+    a.write_file("web.pem", "no certificate\n")?;
+    assert!(office.reload().is_err());
+    assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
+    Ok(())
+}
