@@ -15,6 +15,7 @@ mod register;
 mod report;
 mod stats;
 mod univar;
+mod web;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -89,6 +90,11 @@ const BENCHES: &[Bench] = &[
         name: "hub",
         about: "the hub under 20 servers, 10,000 peers and 500 events a second: delay, memory, processor",
         run: hub::run,
+    },
+    Bench {
+        name: "web",
+        about: "the web server inside Asterisk: requests a second beside ARI, what calls feel of it",
+        run: web::run,
     },
 ];
 
