@@ -11,6 +11,7 @@ mod cluster;
 mod cpu;
 mod dialplan;
 mod hub;
+mod pbx_web;
 mod register;
 mod report;
 mod stats;
@@ -89,6 +90,11 @@ const BENCHES: &[Bench] = &[
         name: "hub",
         about: "the hub under 20 servers, 10,000 peers and 500 events a second: delay, memory, processor",
         run: hub::run,
+    },
+    Bench {
+        name: "pbx_web",
+        about: "the web server inside Asterisk beside Asterisk's own: requests a second",
+        run: pbx_web::run,
     },
 ];
 
