@@ -103,6 +103,7 @@ impl Desk {
                 })
             }
             Api::Command(id) => now(self.command(context, id)),
+            Api::ConsoleEvents => self.follow_console(context, asked),
             Api::CommandEvents(id) => self.follow_command(context, asked, id),
             Api::Complete => self.complete(&asked.request),
             Api::Log => now(self.log_lines(&asked.request)),
