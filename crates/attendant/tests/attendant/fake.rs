@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) channels: Mutex<Vec<Channel>>,
     pub(crate) peers: Mutex<Vec<Peer>>,
     pub(crate) has_universal: AtomicBool,
+    /// Whether app_universal's commands wait, as they do while something is unloaded.
+    pub(crate) is_universal_stuck: AtomicBool,
     pub(crate) security: Mutex<Vec<(Security, String)>>,
     pub(crate) log: Mutex<Vec<String>>,
     /// Consoles that are connected.
@@ -183,6 +185,7 @@ fn run(command: &str, out: &mut UnixStream, number: usize, state: &State) {
             say(b"Waiting for something that does not come\n");
             state.never_end();
         }
+        "univar show" if state.is_universal_stuck.load(Ordering::SeqCst) => state.never_end(),
         "univar show" => say(variables().as_bytes()),
         "universal show registrations" => say(registrations().as_bytes()),
         _ => match command.strip_prefix("_command matchesarray ") {
