@@ -118,8 +118,15 @@ pub(crate) fn connect(path: &Path, first: &[u8]) -> Result<UnixStream, ControlEr
     // On a Unix socket this never waits: it is done, or refused (EAGAIN: too many wait there).
     rustix::net::connect(&socket, &address).map_err(std::io::Error::from)?;
     let mut stream = UnixStream::from(socket);
-    stream.write_all(first)?;
-    Ok(stream)
+    match stream.write_all(first) {
+        // Refused at once; what there is to read says why.
+        Err(error) if is_gone(&error) => Ok(stream),
+        written => Ok(written.map(|()| stream)?),
+    }
+}
+
+fn is_gone(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
 }
 
 /// How long a worker waits before it looks whether it is to stop.
@@ -155,6 +162,7 @@ pub(crate) fn ask(
         match stream.read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => bytes.extend_from_slice(&buffer[..read]),
+            Err(error) if is_gone(&error) => break,
             Err(error)
                 if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => return Err(error.into()),

@@ -283,8 +283,10 @@ fn a_transport_that_holds_bytes_back_and_stalls_loses_nothing() {
     let mut client = connect(&rig);
     let paths: Vec<&str> = ["/now", "/work", "/again"].into_iter().cycle().take(60).collect();
     let all: Vec<u8> = paths.iter().flat_map(|path| get(path)).collect();
-    client.write_all(&[HELLO, &all].concat()).expect("sent");
-    for path in paths {
+    // One that takes more pieces than are read in one turn.
+    let long = format!("GET /long HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(3000));
+    client.write_all(&[HELLO, long.as_bytes(), &all].concat()).expect("sent");
+    for path in ["/long"].into_iter().chain(paths) {
         assert!(read_answer(&mut client).ends_with(&format!("{path}\n")), "{path}");
     }
 }

@@ -176,8 +176,11 @@ fn a_reload_changes_who_may_come_in_and_says_what_it_cannot_change() {
     assert_eq!(program.get("/api/status").status, 401);
     feed.end();
     assert_eq!(rig.admin().get("/api/status").status, 200);
+    let mut feed = rig.admin().follow("/api/events");
+    feed.until("event: peers");
     let needs = rig.reload("[general]\nbind = 127.0.0.2\n[acl]\npermit = 192.0.2.1");
     assert_eq!(needs, ["bind"]);
+    feed.end();
     let mut stream = rig.admin().begin("GET", "/api/status", "");
     let mut all = Vec::new();
     let _ = std::io::Read::read_to_end(&mut stream, &mut all);

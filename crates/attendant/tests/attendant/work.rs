@@ -281,6 +281,9 @@ fn a_full_asterisk_is_said_to_be_full() {
     rig.wait_until("all are taken", || rig.fake.state.consoles.load(Ordering::SeqCst) == 128);
     let run = rig.run(&rig.admin(), "core show uptime");
     assert!(run["failure"].as_str().is_some_and(|why| why.contains("no more consoles")), "{run}");
+    rig.fake.state.has_universal.store(true, Ordering::SeqCst);
+    let reply = rig.admin().get("/api/variables");
+    assert!(reply.status == 503 && reply.body.contains("no more consoles"), "{reply:?}");
     drop(consoles);
 }
 
