@@ -155,6 +155,35 @@ fn a_crowd_that_says_nothing_whole_keeps_nobody_out_and_no_call_notices() -> Res
 }
 
 #[test]
+fn its_threads_give_way_to_those_that_carry_calls() -> Result<()> {
+    // Real time, if this machine lets Asterisk have it.
+    let lab = lab("web-priority")
+        .server("A", |server| {
+            server.replace("asterisk.conf", "[options]", "[options]\nhighpriority = yes")
+        })
+        .start()?;
+    let a = lab.a();
+    let office = Office::open(a)?;
+    assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
+    let mut seen = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{}/task", a.pid()?))? {
+        let stat = std::fs::read_to_string(task?.path().join("stat"))?;
+        let (name, rest) = stat.rsplit_once(')').context("a name")?;
+        if !name.contains("(pbx_web") {
+            continue;
+        }
+        // proc(5): state is the third field, niceness the 19th, policy the 41st.
+        let field = |number: usize| rest.split_whitespace().nth(number - 3);
+        let niceness: i32 = field(19).context("a niceness")?.parse()?;
+        assert!(niceness >= 10 && field(41) == Some("0"), "{stat}");
+        seen.push(name.rsplit('(').next().unwrap_or_default().to_owned());
+    }
+    seen.sort();
+    assert_eq!(seen, ["pbx_web", "pbx_web-work", "pbx_web-work", "pbx_web-work"]);
+    Ok(())
+}
+
+#[test]
 fn forged_names_and_pages_elsewhere_get_nothing_and_mapped_addresses_are_what_they_are()
 -> Result<()> {
     let lab = lab("web-forged").start()?;
