@@ -6,7 +6,7 @@
 //! Asterisk's. On a thread from here anything goes, `std::thread::current()` too, for it is
 //! joined before the module is unmapped.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, c_void};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, mem, ptr};
@@ -17,9 +17,6 @@ use crate::guard::guard;
 
 /// Threads get the stack that threads of the standard library have; Asterisk's own have 496 KiB.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
-
-/// How much a thread gives way, from 1 to 19: with 10 it gets a tenth of what another one wants.
-pub const NICENESS: c_int = 10;
 
 /// Linux cuts thread names here, and refuses longer ones.
 const MAX_NAME_BYTES: usize = 15;
@@ -106,21 +103,16 @@ impl Drop for Thread {
     }
 }
 
-/// Has the calling thread, which must be one of the module's own, give way to those that carry
-/// calls: it loses the real-time scheduling that threads inherit where Asterisk has it (`asterisk
-/// -p`), and takes the processor only as [`NICENESS`] says.
+/// Takes from the calling thread, which must be one of the module's own, the real-time scheduling
+/// that threads inherit where Asterisk has it (`asterisk -p`): for work that nobody on the phone
+/// waits for.
 ///
-/// For work that nobody on the phone waits for.
-pub fn give_way() {
-    // SAFETY: takes a number; of the calling thread alone, as sched_setscheduler(2) is with 0. With
-    // 0 it cannot fail (asterisk.c, `ast_set_priority`).
+/// It is not made nicer than others beyond that: it holds locks of Asterisk's now and then, and who
+/// waits for them needs it to go on.
+pub fn give_up_real_time() {
+    // SAFETY: takes a number; about the calling thread alone, as sched_setscheduler(2) is with 0.
+    // With 0 it cannot fail (asterisk.c, `ast_set_priority`).
     unsafe { sys::ast_set_priority(0) };
-    // SAFETY: takes numbers; on Linux it is about the calling thread alone (setpriority(2)).
-    let niceness = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
-    if niceness < NICENESS {
-        // SAFETY: as above; anybody may have less.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
-    }
 }
 
 impl Stop {

@@ -133,7 +133,7 @@ fn warn(settings: &Settings) {
 /// a call cannot.
 fn spawn(name: &'static CStr, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn Any + Send>> {
     let body = move |_: &Stop| {
-        thread::give_way();
+        thread::give_up_real_time();
         body();
     };
     Ok(Box::new(Thread::spawn(name, body)?))
