@@ -304,9 +304,14 @@ fn over_tls_it_is_the_server_of_the_certificate_and_a_reload_brings_another() ->
     let a = lab.a();
     let mut office = Office::found(a)?;
     let first = Arc::new(Identity::make(IpAddr::V4(a.address()))?);
-    a.write_file("web.pem", first.pem())?;
-    let (tls, everybody) = ("tlsenable = yes\ntlscertfile = web.pem", "permit = 127.0.0.0/8\n");
-    office.configure(tls, everybody)?;
+    let write = |identity: &Identity| -> Result<()> {
+        let key = identity.pem().find("-----BEGIN PRIVATE").context("a key")?;
+        a.write_file("web.crt", &identity.pem()[..key])?;
+        Ok(a.write_file("web.key", &identity.pem()[key..])?)
+    };
+    write(&first)?;
+    let tls = "tlsenable = yes\ntlscertfile = web.crt\ntlsprivatekey = web.key";
+    office.configure(tls, "permit = 127.0.0.0/8\n")?;
     office.over_tls(&first);
     let (user, password) = (office.viewer().name.clone(), office.viewer().password.clone());
     let login =
@@ -339,14 +344,14 @@ fn over_tls_it_is_the_server_of_the_certificate_and_a_reload_brings_another() ->
 
     let second = Arc::new(Identity::make(IpAddr::V4(a.address()))?);
     assert!(second.connect(office.address()).is_err(), "it is the first one still");
-    a.write_file("web.pem", second.pem())?;
+    write(&second)?;
     office.reload()?;
     assert!(first.connect(office.address()).is_err(), "it is another now");
     office.over_tls(&second);
     assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
 
     // One that cannot be read changes nothing.
-    a.write_file("web.pem", "no certificate\n")?;
+    a.write_file("web.crt", "no certificate\n")?;
     assert!(office.reload().is_err());
     assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
     Ok(())
