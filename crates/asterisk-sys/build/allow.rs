@@ -39,7 +39,7 @@ pub(crate) const FUNCTIONS: &[&str] = &[
     "ast_endpoint_(topic_all|topic_all_cached|cache|latest_snapshot)",
     "ast_endpoint_(state_type|snapshot_type)",
     "__ast_str_helper2",
-    "ast_pthread_create_stack",
+    "ast_pthread_create_stack|ast_set_priority",
     "ast_get_version(_num)?",
     "ast_update_module_list_data",
     "ast_channel_cache_(all|by_name)|ast_active_calls|ast_processed_calls",

@@ -103,6 +103,18 @@ impl Drop for Thread {
     }
 }
 
+/// Takes from the calling thread, which must be one of the module's own, the real-time scheduling
+/// that threads inherit where Asterisk has it (`asterisk -p`): for work that nobody on the phone
+/// waits for.
+///
+/// It is not made nicer than others beyond that: it holds locks of Asterisk's now and then, and who
+/// waits for them needs it to go on.
+pub fn give_up_real_time() {
+    // SAFETY: takes a number; about the calling thread alone, as sched_setscheduler(2) is with 0.
+    // With 0 it cannot fail (asterisk.c, `ast_set_priority`).
+    unsafe { sys::ast_set_priority(0) };
+}
+
 impl Stop {
     /// Whether the thread shall end.
     pub fn is_set(&self) -> bool {

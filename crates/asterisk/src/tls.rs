@@ -187,7 +187,7 @@ impl<S> Stream<S> {
     pub fn handshake(&mut self) -> Result<(), TlsError> {
         let shake = self.openssl.SSL_do_handshake;
         // SAFETY: a live connection, see `call`.
-        self.call(|ssl| unsafe { shake(ssl) })?;
+        self.call(1, |ssl| unsafe { shake(ssl) })?;
         self.life = Life::Open;
         Ok(())
     }
@@ -203,7 +203,7 @@ impl<S> Stream<S> {
         }
         let (read, length) = (self.openssl.SSL_read, short(buffer.len()));
         // SAFETY: a live connection, see `call`, and a buffer that is as long as we say.
-        self.call(|ssl| unsafe { read(ssl, buffer.as_mut_ptr().cast(), length) })
+        self.call(1, |ssl| unsafe { read(ssl, buffer.as_mut_ptr().cast(), length) })
     }
 
     /// Writes a part of `bytes`, and says how much. After [`TlsError::WantRead`] or
@@ -218,7 +218,7 @@ impl<S> Stream<S> {
         }
         let (write, length) = (self.openssl.SSL_write, short(bytes.len()));
         // SAFETY: a live connection, see `call`, and as many bytes as we say, which are only read.
-        self.call(|ssl| unsafe { write(ssl, bytes.as_ptr().cast(), length) })
+        self.call(1, |ssl| unsafe { write(ssl, bytes.as_ptr().cast(), length) })
     }
 
     /// Says farewell, so that the other side knows that nothing was cut off, and does not wait for
@@ -234,7 +234,7 @@ impl<S> Stream<S> {
         let shutdown = self.openssl.SSL_shutdown;
         // 0 says that theirs is still to come (SSL_shutdown(3)).
         // SAFETY: a live connection, see `call`.
-        self.call(|ssl| unsafe { shutdown(ssl) } + 1)?;
+        self.call(0, |ssl| unsafe { shutdown(ssl) })?;
         self.life = Life::Over;
         Ok(())
     }
@@ -244,8 +244,12 @@ impl<S> Stream<S> {
         &self.socket
     }
 
-    /// Calls OpenSSL, and says what a result that is not positive means.
-    fn call(&mut self, call: impl FnOnce(*mut sys::SSL) -> c_int) -> Result<usize, TlsError> {
+    /// Calls OpenSSL, and says what a result means that is less than what is good.
+    fn call(
+        &mut self,
+        good: c_int,
+        call: impl FnOnce(*mut sys::SSL) -> c_int,
+    ) -> Result<usize, TlsError> {
         if self.life == Life::Over {
             return Err(TlsError::Closed);
         }
@@ -254,8 +258,8 @@ impl<S> Stream<S> {
         unsafe { (self.openssl.ERR_clear_error)() };
         let result = call(self.ssl.as_ptr());
         let system = io::Error::last_os_error();
-        if let Some(result) = usize::try_from(result).ok().filter(|&result| result > 0) {
-            return Ok(result);
+        if result >= good {
+            return Ok(result.try_into().unwrap_or(0));
         }
         // SAFETY: a live connection, the result of the last call, and nothing between.
         let why = unsafe { (self.openssl.SSL_get_error)(self.ssl.as_ptr(), result) };

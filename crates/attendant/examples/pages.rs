@@ -2,7 +2,8 @@
 //! `cargo run -p attendant --example pages [PORT]`, then log in as `admin` or `viewer` with
 //! `tandem-tandem`. It ends with its standard input.
 
-#[path = "../tests/fake/mod.rs"]
+#[expect(dead_code, reason = "tests ask it what happened")]
+#[path = "../tests/attendant/fake.rs"]
 mod fake;
 
 use std::io::Read as _;
@@ -63,7 +64,7 @@ fn people(fake: &Fake) {
         peer("Local", "queue", PeerState::Unknown, ""),
     ];
     peers.extend((300..340).map(|number: u32| {
-        let state = if number % 7 == 0 { PeerState::Offline } else { PeerState::Online };
+        let state = if number.is_multiple_of(7) { PeerState::Offline } else { PeerState::Online };
         let contact = format!("sip:{number}@192.0.2.{}:5060", number - 200);
         peer("PJSIP", &number.to_string(), state, &contact)
     }));

@@ -6,11 +6,11 @@ use httpd::{Again, Answer, Context, Method, Peer, Request, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::console::{ConsoleError, RunView};
-use crate::control::{self, ControlError};
+use crate::control::{self, Asking, ControlError};
 use crate::desk::{Asked, Desk, now, refused_login};
 use crate::pbx::{Level, Pbx};
 use crate::routes::{Api, Route};
-use crate::shared::LoginError;
+use crate::shared::{LoginError, Shared};
 use crate::universal::{Registration, Variables};
 use crate::users::Role;
 use crate::views::View;
@@ -103,6 +103,7 @@ impl Desk {
                 })
             }
             Api::Command(id) => now(self.command(context, id)),
+            Api::ConsoleEvents => self.follow_console(context, asked),
             Api::CommandEvents(id) => self.follow_command(context, asked, id),
             Api::Complete => self.complete(&asked.request),
             Api::Log => now(self.log_lines(&asked.request)),
@@ -120,10 +121,10 @@ impl Desk {
     }
 
     fn registrations(&self) -> Answer {
-        let pbx = self.shared.pbx.clone();
+        let shared = self.shared.clone();
         work(move || {
-            of_universal(&*pbx, |socket| {
-                universal::registrations(socket)
+            of_universal(&shared, |asking| {
+                universal::registrations(asking)
                     .map(|registrations| reply::value(200, &Registrations { registrations }))
             })
         })
@@ -134,10 +135,10 @@ impl Desk {
         if !universal::is_prefix(&prefix) {
             return now(reply::refusal(422, "a prefix is the beginning of a name, without blanks"));
         }
-        let pbx = self.shared.pbx.clone();
+        let shared = self.shared.clone();
         work(move || {
-            of_universal(&*pbx, |socket| {
-                universal::variables(socket, &prefix)
+            of_universal(&shared, |asking| {
+                universal::variables(asking, &prefix)
                     .map(|variables: Variables| reply::value(200, &variables))
             })
         })
@@ -177,10 +178,15 @@ impl Desk {
         let Some(command) = control::completion(&line) else {
             return now(reply::value(200, &Candidates { candidates: Vec::new() }));
         };
-        let pbx = self.shared.pbx.clone();
+        let shared = self.shared.clone();
         work(move || {
-            let socket = pbx.control_socket();
-            match control::ask(&socket, &command, CANDIDATES_MAX_BYTES, COMPLETE_WITHIN) {
+            let socket = shared.pbx.control_socket();
+            match control::ask(
+                shared.asking(&socket),
+                &command,
+                CANDIDATES_MAX_BYTES,
+                COMPLETE_WITHIN,
+            ) {
                 Ok(output) => {
                     reply::value(200, &Candidates { candidates: control::candidates(&output) })
                 }
@@ -236,8 +242,10 @@ impl Desk {
                 Ok(known) => known,
                 Err(error) => return refused(error),
             };
-            let Ok((token, session)) = shared.sessions().begin(&user, (role, &hash), at) else {
-                return reply::refusal(503, "the system gives no random numbers");
+            let (token, session) = match shared.begin_session(&user, (role, &hash), at) {
+                Ok(Some(begun)) => begun,
+                Ok(None) => return refused(LoginError::Wrong),
+                Err(_) => return reply::refusal(503, "the system gives no random numbers"),
             };
             let cookie = set_cookie(&peer, Some(&token));
             let view = SessionView { user: &user, role, csrf: Some(&session.csrf) };
@@ -266,13 +274,14 @@ fn work(job: impl FnOnce() -> Response + Send + 'static) -> Answer {
 
 /// Asks app_universal, if it is there.
 fn of_universal(
-    pbx: &dyn Pbx,
-    ask: impl FnOnce(&std::path::Path) -> Result<Response, ControlError>,
+    shared: &Shared,
+    ask: impl FnOnce(Asking<'_>) -> Result<Response, ControlError>,
 ) -> Response {
-    if !pbx.is_running(universal::MODULE) {
+    if !shared.pbx.is_running(universal::MODULE) {
         return reply::refusal(404, "app_universal is not loaded");
     }
-    ask(&pbx.control_socket()).unwrap_or_else(|error| refused_control(&error))
+    let socket = shared.pbx.control_socket();
+    ask(shared.asking(&socket)).unwrap_or_else(|error| refused_control(&error))
 }
 
 fn refused_control(error: &ControlError) -> Response {

@@ -94,3 +94,10 @@ impl Attendant {
         self.server.addresses()
     }
 }
+
+impl Drop for Attendant {
+    fn drop(&mut self) {
+        // Before the threads are waited for.
+        self.shared.stop();
+    }
+}

@@ -67,6 +67,13 @@ struct Run {
     failure: Option<&'static str>,
 }
 
+/// What changes with a command, but for its output.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct RunState {
+    is_running: bool,
+    is_left: bool,
+}
+
 /// How a command is, without its output.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct RunView<'a> {
@@ -151,6 +158,13 @@ impl Console {
     /// One.
     pub(crate) fn view(&self, id: u64, now: Instant) -> Option<RunView<'_>> {
         self.runs.get(&id).map(|run| run.view(id, now))
+    }
+
+    /// All in their order, and how each is: whether it runs, whether it was left.
+    pub(crate) fn states(&self) -> impl Iterator<Item = (u64, RunState)> {
+        self.runs.iter().map(|(id, run)| {
+            (*id, RunState { is_running: run.socket.is_some(), is_left: run.is_left })
+        })
     }
 
     /// Its output from `from` on, and whether more may come.

@@ -6,9 +6,10 @@
 //! our threads. Asterisk reads at most [`LINE_MAX_BYTES`] of a command, has at most 128
 //! connections, and a connection is mute (no log) until told otherwise.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -31,6 +32,9 @@ pub(crate) enum ControlError {
     /// It took too long.
     #[error("the CLI did not answer in time")]
     Late,
+    /// We are ending.
+    #[error("the server is being stopped")]
+    Stopped,
     /// The answer is longer than anything that was expected.
     #[error("the CLI's answer is too long")]
     TooLong,
@@ -114,34 +118,53 @@ pub(crate) fn connect(path: &Path, first: &[u8]) -> Result<UnixStream, ControlEr
     // On a Unix socket this never waits: it is done, or refused (EAGAIN: too many wait there).
     rustix::net::connect(&socket, &address).map_err(std::io::Error::from)?;
     let mut stream = UnixStream::from(socket);
-    stream.write_all(first)?;
-    Ok(stream)
+    match stream.write_all(first) {
+        // Refused at once; what there is to read says why.
+        Err(error) if is_gone(&error) => Ok(stream),
+        written => Ok(written.map(|()| stream)?),
+    }
+}
+
+fn is_gone(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+}
+
+/// How long a worker waits before it looks whether it is to stop.
+const LOOK_AFTER: Duration = Duration::from_millis(50);
+
+/// Where to ask, and when not to wait any more: what is asked may wait for the unload that waits
+/// for us.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    pub(crate) socket: &'a Path,
+    pub(crate) is_stopped: &'a AtomicBool,
 }
 
 /// Runs a short command and waits for its output: for workers only.
 pub(crate) fn ask(
-    path: &Path,
+    asking: Asking<'_>,
     command: &str,
     most_bytes: usize,
     within: Duration,
 ) -> Result<String, ControlError> {
     let deadline = Instant::now() + within;
-    let mut stream = connect(path, &once(command))?;
+    let mut stream = connect(asking.socket, &once(command))?;
     stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(LOOK_AFTER))?;
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if asking.is_stopped.load(Ordering::SeqCst) {
+            return Err(ControlError::Stopped);
+        }
+        if Instant::now() >= deadline {
             return Err(ControlError::Late);
         }
-        stream.set_read_timeout(Some(left))?;
         match stream.read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => bytes.extend_from_slice(&buffer[..read]),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                return Err(ControlError::Late);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if is_gone(&error) => break,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => return Err(error.into()),
         }
         if bytes.len() > most_bytes {

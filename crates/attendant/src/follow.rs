@@ -1,5 +1,6 @@
 //! Server-sent events: the feed, the log, and a command's output.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use httpd::{Answer, Context, Next, StreamKey};
 use serde::Serialize;
 
-use crate::console::ConsoleError;
+use crate::console::{ConsoleError, RunState};
 use crate::desk::{Asked, Desk};
 use crate::livelog::Line;
 use crate::reply;
@@ -32,12 +33,13 @@ pub(crate) struct Follow {
     ping_at: Instant,
 }
 
-#[derive(Clone, Copy)]
 enum What {
     /// By version.
     Feed([u64; FED.len()]),
     /// By the next line's number.
     Log(u64),
+    /// By command: how much of its output was sent, and how it was said to be.
+    Console(HashMap<u64, (usize, RunState)>),
     /// By how much of it was sent.
     Command { id: u64, sent: usize, is_over: bool },
 }
@@ -50,6 +52,8 @@ struct Lines<'a> {
 
 #[derive(Serialize)]
 struct Output<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
     text: &'a str,
 }
 
@@ -68,6 +72,10 @@ impl Desk {
             .map_or(self.log.next_seq().saturating_sub(LINES_BEFORE), |last| last + 1);
         self.log.follow(context, &socket, settings.verbose);
         self.follow(context, asked, What::Log(from.min(self.log.next_seq())))
+    }
+
+    pub(crate) fn follow_console(&mut self, context: &mut Context<'_>, asked: Asked<'_>) -> Answer {
+        self.follow(context, asked, What::Console(HashMap::new()))
     }
 
     pub(crate) fn follow_command(
@@ -96,7 +104,7 @@ impl Desk {
         match self.follows.remove(&key).map(|follow| follow.what) {
             Some(What::Feed(_)) => self.feeders = self.feeders.saturating_sub(1),
             Some(What::Log(_)) => self.log.unfollow(context),
-            Some(What::Command { .. }) | None => {}
+            Some(What::Console(_) | What::Command { .. }) | None => {}
         }
     }
 
@@ -134,6 +142,7 @@ impl Desk {
         match &mut follow.what {
             What::Feed(seen) => self.feed_events(seen, &mut text),
             What::Log(next) => self.log_events(next, &mut text),
+            What::Console(told) => self.console_events(told, now, &mut text),
             What::Command { is_over: true, .. } => return Next::End,
             What::Command { id, sent, is_over } => {
                 *is_over = self.command_events(*id, sent, now, &mut text);
@@ -167,13 +176,50 @@ impl Desk {
         }
     }
 
+    /// Commands that are new or changed, and what they print: a piece of each at a time.
+    fn console_events(
+        &self,
+        told: &mut HashMap<u64, (usize, RunState)>,
+        now: Instant,
+        text: &mut String,
+    ) {
+        let tell = |id: u64, text: &mut String| {
+            if let Some(view) = self.console.view(id, now) {
+                event(text, "command", None, &views::json(&view));
+            }
+        };
+        for (id, state) in self.console.states() {
+            let (sent, was) = told.entry(id).or_insert_with(|| {
+                tell(id, text);
+                (0, state)
+            });
+            let (output, _) = self.console.output(id, *sent).unwrap_or_default();
+            let piece = &output[..output.floor_char_boundary(OUTPUT_AN_EVENT_BYTES)];
+            if !piece.is_empty() {
+                *sent += piece.len();
+                event(text, "output", None, &views::json(&Output { id: Some(id), text: piece }));
+            }
+            if *was != state && piece.len() == output.len() {
+                *was = state;
+                tell(id, text);
+            }
+        }
+        // Those that are forgotten.
+        told.retain(|id, _| self.console.states().any(|(is, _)| is == *id));
+    }
+
     /// Says whether that was all.
     fn command_events(&self, id: u64, sent: &mut usize, now: Instant, text: &mut String) -> bool {
         let Some((output, is_running)) = self.console.output(id, *sent) else { return true };
         let piece = &output[..output.floor_char_boundary(OUTPUT_AN_EVENT_BYTES)];
         if !piece.is_empty() {
             *sent += piece.len();
-            event(text, "output", Some(*sent as u64), &views::json(&Output { text: piece }));
+            event(
+                text,
+                "output",
+                Some(*sent as u64),
+                &views::json(&Output { id: None, text: piece }),
+            );
         }
         let is_over = !is_running && piece.len() == output.len();
         if is_over && let Some(view) = self.console.view(id, now) {

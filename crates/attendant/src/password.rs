@@ -1,8 +1,8 @@
 //! Passwords: argon2id (RFC 9106), with the second parameter set recommended by OWASP, which takes
-//! 19 MiB for each try.
+//! 19 MiB for each try. We are a guest in another program, so that memory is not to stay with it.
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Argon2, Params, PasswordHasher as _, PasswordVerifier as _};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 
 use crate::random;
 use crate::users::{self, Role};
@@ -11,6 +11,10 @@ use crate::users::{self, Role};
 pub const MIN_CHARS: usize = 10;
 /// Longest password, in bytes: more would only cost time.
 pub const MAX_BYTES: usize = 1024;
+/// A salt's length (RFC 9106 recommends it).
+const SALT_BYTES: usize = 16;
+/// Beyond what glibc may ever come to keep for itself (`M_MMAP_THRESHOLD`: 32 MiB at most), in KiB.
+const MAPPED_BLOCKS: usize = 33 * 1024;
 /// The most memory that a hash in the file may ask for at each try, in KiB.
 const MEMORY_MAX_KIB: u32 = 64 * 1024;
 /// The most passes over it.
@@ -77,8 +81,19 @@ fn hash(password: &str) -> Result<String, PasswordError> {
     if password.len() > MAX_BYTES {
         return Err(PasswordError::TooLong);
     }
-    let hash = Argon2::default().hash_password(password.as_bytes());
-    Ok(hash.map_err(|_| PasswordError::Failed)?.to_string())
+    Ok(hashed(password).ok_or(PasswordError::Failed)?.to_string())
+}
+
+fn hashed(password: &str) -> Option<PasswordHash> {
+    let salt = Salt::new(random::key().ok()?.get(..SALT_BYTES)?).ok()?;
+    let (version, params) = (Version::default(), Params::DEFAULT);
+    Some(PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(version.into()),
+        params: ParamsString::try_from(&params).ok()?,
+        salt: Some(salt),
+        hash: Some(compute(password, &salt, version, params, Params::DEFAULT_OUTPUT_LEN)?),
+    })
 }
 
 /// Whether it is a hash that can be checked, and at a bearable price.
@@ -102,13 +117,48 @@ pub(crate) fn is_right(password: &str, hash: Option<&str>) -> bool {
         return false;
     }
     let parsed = PasswordHash::new(hash.unwrap_or(NOBODYS));
-    let matches =
-        |hash: &PasswordHash| Argon2::default().verify_password(password.as_bytes(), hash).is_ok();
-    parsed.is_ok_and(|parsed| matches(&parsed)) && hash.is_some()
+    parsed.is_ok_and(|parsed| matches(password, &parsed)) && hash.is_some()
+}
+
+fn matches(password: &str, hash: &PasswordHash) -> bool {
+    let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else { return false };
+    let Ok(params) = Params::try_from(hash) else { return false };
+    let Ok(version) = hash.version.map_or(Ok(Version::default()), Version::try_from) else {
+        return false;
+    };
+    // Compares in a time that does not depend on where they differ.
+    compute(password, salt, version, params, expected.len()).is_some_and(|is| is == *expected)
+}
+
+/// What the password comes to; `None` for want of memory.
+///
+/// The memory is asked for in a piece so large that the C library maps it for itself and gives it
+/// back to the system at once. A smaller one it would keep when it is freed, one for each thread
+/// that ever looked at a password, and take larger pieces from there on for the whole process.
+fn compute(
+    password: &str,
+    salt: &[u8],
+    version: Version,
+    params: Params,
+    length: usize,
+) -> Option<Output> {
+    let blocks = params.block_count();
+    let mut memory: Vec<Block> = Vec::new();
+    memory.try_reserve_exact(blocks.max(MAPPED_BLOCKS)).ok()?;
+    // The rest is never touched, and so takes nothing.
+    memory.resize(blocks, Block::new());
+    let mut output = [0; Output::MAX_LENGTH];
+    let output = output.get_mut(..length)?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, version, params);
+    let done =
+        argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, &mut memory);
+    done.ok().and_then(|()| Output::new(output).ok())
 }
 
 #[cfg(test)]
 mod tests {
+    use argon2::{PasswordHasher as _, PasswordVerifier as _};
+
     use super::*;
 
     fn hash_of(line: &str) -> &str {
@@ -124,6 +174,18 @@ mod tests {
         assert!(is_right("correct horse", Some(hash_of(&new.line))));
         assert!(!is_right("correct hors", Some(hash_of(&new.line))));
         assert!(!new.line.contains(';'), "Asterisk's reader would take it for a comment");
+    }
+
+    #[test]
+    fn others_who_know_argon2_find_the_same() {
+        let ours = hashed("correct horse").expect("a hash");
+        assert!(Argon2::default().verify_password(b"correct horse", &ours).is_ok());
+        assert!(Argon2::default().verify_password(b"another one", &ours).is_err());
+        let params = Params::new(64, 3, 2, Some(24)).expect("good ones");
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x10, params);
+        let theirs = argon2.hash_password(b"correct horse").expect("a hash").to_string();
+        assert!(is_hash(&theirs) && is_right("correct horse", Some(&theirs)), "{theirs}");
+        assert!(!is_right("another one", Some(&theirs)));
     }
 
     #[test]

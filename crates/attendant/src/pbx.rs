@@ -15,11 +15,15 @@ use serde::Serialize;
 /// Questions may wait for Asterisk's locks and are asked on worker threads only, several at once.
 /// [`Self::log`] and [`Self::security`] are called on any thread of the server's, also on the one
 /// that serves all connections: they must not wait for anything.
+///
+/// The end of the server waits for what its workers are at. So a question must not wait for a lock
+/// that is held around that end: Asterisk's loader holds the one of its list of modules while it
+/// unloads one (loader.c, `auto_unload_resource`).
 pub trait Pbx: Send + Sync + 'static {
     /// What is running here, and how.
     fn system(&self) -> System;
 
-    /// All modules, loaded or not running, in the order in which they shall be listed.
+    /// All modules, running or not (see above for the loader's lock), in the order in which they shall be listed.
     fn modules(&self) -> Vec<Module>;
 
     /// Whether a module (`app_universal.so`) is loaded and running.

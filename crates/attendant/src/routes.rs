@@ -43,6 +43,8 @@ pub(crate) enum Api {
     Events,
     /// All commands; a new one.
     Console,
+    /// All commands and their output as they come.
+    ConsoleEvents,
     /// One command; leave it.
     Command(u64),
     /// Its output as it comes.
@@ -99,6 +101,7 @@ impl Api {
             "variables" => Self::Variables,
             "events" => Self::Events,
             "console" => Self::Console,
+            "console/events" => Self::ConsoleEvents,
             "console/complete" => Self::Complete,
             "log" => Self::Log,
             "log/events" => Self::LogEvents,
@@ -119,6 +122,7 @@ impl Api {
     pub(crate) fn role(self) -> Role {
         match self {
             Self::Console
+            | Self::ConsoleEvents
             | Self::Command(_)
             | Self::CommandEvents(_)
             | Self::Complete

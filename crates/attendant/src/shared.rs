@@ -1,18 +1,21 @@
 //! What the I/O thread, the workers and the module share. Every lock is held for moments only.
 
 use std::net::IpAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use httpd::Peer;
 
+use crate::control::Asking;
 use crate::pbx::{Level, Pbx, Security, SecurityEvent};
 use crate::remembered::Remembered;
-use crate::sessions::Sessions;
+use crate::sessions::{Session, Sessions};
 use crate::settings::Settings;
 use crate::text;
 use crate::throttle::Throttle;
-use crate::users::Role;
+use crate::users::{Role, User};
 use crate::views::Views;
 use crate::{password, random};
 
@@ -24,6 +27,7 @@ const EVENT_TIME: Duration = Duration::from_secs(10);
 pub(crate) struct Shared {
     pub(crate) pbx: Arc<dyn Pbx>,
     pub(crate) views: Views,
+    is_stopped: AtomicBool,
     current: Mutex<Arc<Settings>>,
     sessions: Mutex<Sessions>,
     throttle: Mutex<Throttle>,
@@ -63,12 +67,23 @@ impl Shared {
         Ok(Self {
             pbx,
             views: Views::default(),
+            is_stopped: AtomicBool::new(false),
             current: Mutex::new(Arc::new(settings)),
             sessions: Mutex::default(),
             throttle: Mutex::default(),
             remembered: Mutex::new(Remembered::new(random::key()?)),
             events: Mutex::default(),
         })
+    }
+
+    /// Workers wait for Asterisk no longer.
+    pub(crate) fn stop(&self) {
+        self.is_stopped.store(true, Ordering::SeqCst);
+    }
+
+    /// How workers ask the CLI.
+    pub(crate) fn asking<'a>(&'a self, socket: &'a Path) -> Asking<'a> {
+        Asking { socket, is_stopped: &self.is_stopped }
     }
 
     /// The settings in force.
@@ -125,9 +140,33 @@ impl Shared {
             return Err(LoginError::Wrong);
         };
         lock(&self.throttle).right(peer.remote.ip());
+        // Held while the settings are looked at again: a reload first changes these, and then has
+        // everything forgotten that was found right under the old ones.
+        let mut remembered = lock(&self.remembered);
+        if self.settings().users.get(user) != Some(known) {
+            return Err(LoginError::Wrong);
+        }
+        remembered.insert(user, password, known.role, now);
+        drop(remembered);
         self.report(Security::SuccessfulAuth, user, peer, now);
-        lock(&self.remembered).insert(user, password, known.role, now);
         Ok((known.role, known.hash.clone()))
+    }
+
+    /// Begins a session for somebody who was let in; `None` if they are not any more.
+    pub(crate) fn begin_session(
+        &self,
+        user: &str,
+        (role, hash): (Role, &str),
+        now: Instant,
+    ) -> Result<Option<(String, Session)>, getrandom::Error> {
+        // As above.
+        let mut sessions = lock(&self.sessions);
+        let settings = self.settings();
+        let is_still = |known: &User| known.role == role && known.hash == hash;
+        if !settings.users.get(user).is_some_and(is_still) {
+            return Ok(None);
+        }
+        sessions.begin(user, (role, hash), now).map(Some)
     }
 
     /// Whether that address may connect.

@@ -94,8 +94,8 @@ impl Throttle {
                 self.tries.remove(&from);
             }
         }
-        self.all.pop_back();
         if !self.good.contains(&from) {
+            self.all.pop_back();
             if self.good.len() >= GOOD_MAX {
                 self.good.pop_front();
             }

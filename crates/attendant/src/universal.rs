@@ -1,11 +1,10 @@
 //! What app_universal knows, asked through its CLI on the control socket. For workers: it waits.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::control::{self, ControlError};
+use crate::control::{self, Asking, ControlError};
 
 /// The module's file.
 pub(crate) const MODULE: &str = "app_universal.so";
@@ -44,16 +43,16 @@ pub(crate) struct Variable {
 }
 
 /// What is registered here and published.
-pub(crate) fn registrations(socket: &Path) -> Result<Vec<Registration>, ControlError> {
-    let output = control::ask(socket, "universal show registrations", MOST_BYTES, WITHIN)?;
+pub(crate) fn registrations(asking: Asking<'_>) -> Result<Vec<Registration>, ControlError> {
+    let output = control::ask(asking, "universal show registrations", MOST_BYTES, WITHIN)?;
     Ok(parse_registrations(&output))
 }
 
 /// The variables whose names begin with `prefix`, which is a name ([`is_prefix`]).
-pub(crate) fn variables(socket: &Path, prefix: &str) -> Result<Variables, ControlError> {
+pub(crate) fn variables(asking: Asking<'_>, prefix: &str) -> Result<Variables, ControlError> {
     let command =
         if prefix.is_empty() { "univar show".into() } else { format!("univar show {prefix}") };
-    Ok(parse_variables(&control::ask(socket, &command, MOST_BYTES, WITHIN)?))
+    Ok(parse_variables(&control::ask(asking, &command, MOST_BYTES, WITHIN)?))
 }
 
 /// Whether it can stand in a command as one word and nothing else.

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use common::shy::{HELLO, ShyWrap};
 use common::{Rig, connect, exchange, read_all, read_answer};
 use httpd::Limits;
 
@@ -274,6 +275,36 @@ fn sockets_of_the_callers_are_polled_too() {
     assert!(answer.ends_with("watching\n"), "{answer}");
     rig.state.watched().write_all(b"hello").expect("sent");
     rig.wait_until("heard", |state| state.heard() == b"hello");
+}
+
+#[test]
+fn a_transport_that_holds_bytes_back_and_stalls_loses_nothing() {
+    let rig = Rig::wrapped(Limits::default(), Box::new(ShyWrap));
+    let mut client = connect(&rig);
+    let paths: Vec<&str> = ["/now", "/work", "/again"].into_iter().cycle().take(60).collect();
+    let all: Vec<u8> = paths.iter().flat_map(|path| get(path)).collect();
+    // One that takes more pieces than are read in one turn.
+    let long = format!("GET /long HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(3000));
+    client.write_all(&[HELLO, long.as_bytes(), &all].concat()).expect("sent");
+    for path in ["/long"].into_iter().chain(paths) {
+        assert!(read_answer(&mut client).ends_with(&format!("{path}\n")), "{path}");
+    }
+}
+
+#[test]
+fn who_does_not_get_through_the_handshake_is_given_up() {
+    let limits = Limits { head_time: Duration::from_millis(200), ..Limits::default() };
+    let rig = Rig::wrapped(limits, Box::new(ShyWrap));
+    let mut silent = connect(&rig);
+    let mut wrong = connect(&rig);
+    wrong.write_all(GET).expect("sent");
+    assert_eq!(read_all(&mut wrong), "");
+    silent.write_all(&HELLO[..3]).expect("sent");
+    assert_eq!(read_all(&mut silent), "", "not a word before the handshake is over");
+    let mut good = connect(&rig);
+    good.write_all(HELLO).expect("sent");
+    assert!(exchange(&mut good, GET).starts_with("HTTP/1.1 200 "));
+    assert_eq!(rig.state.requests.load(Ordering::SeqCst), 1);
 }
 
 #[test]

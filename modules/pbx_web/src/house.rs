@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asterisk::thread::Thread;
+use asterisk::thread::{self, Stop, Thread};
 use attendant::{Attendant, BeginError, Settings};
 use httpd::{PlainWrap, Wrap};
 
@@ -129,7 +129,12 @@ fn warn(settings: &Settings) {
     }
 }
 
-/// Threads of the module's own: Asterisk must be able to unmap what runs on them.
+/// Threads of the module's own: Asterisk must be able to unmap what runs on them. A page can wait, and
+/// a call cannot.
 fn spawn(name: &'static CStr, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn Any + Send>> {
-    Ok(Box::new(Thread::spawn(name, move |_| body())?))
+    let body = move |_: &Stop| {
+        thread::give_up_real_time();
+        body();
+    };
+    Ok(Box::new(Thread::spawn(name, body)?))
 }

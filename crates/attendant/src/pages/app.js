@@ -223,14 +223,22 @@ function follow(path, events, onState) {
   };
 }
 
+let stopFeed = null;
+
+/** Tabs that nobody sees follow nothing: browsers have few connections for one server. */
 function followFeed() {
+  const isWanted = document.visibilityState === 'visible';
+  if (!isWanted) stopFeed?.();
+  if (isWanted === Boolean(stopFeed)) return;
+  stopFeed = null;
+  if (!isWanted) return;
   const words = { new: 'connecting', live: 'live', lost: 'no connection' };
   const events = {
     status: (data) => ((known.status = data), (known.at.status = Date.now()), showAll()),
     channels: (data) => ((known.channels = data.channels), (known.at.channels = Date.now()), showAll()),
     peers: (data) => ((known.peers = data.peers), showAll()),
   };
-  follow('/api/events', events, (state) => {
+  stopFeed = follow('/api/events', events, (state) => {
     $('live').dataset.state = state;
     write($('live'), words[state]);
   });
@@ -292,7 +300,6 @@ function showRun(view) {
     $('runs').append(run.element);
     runs.set(view.id, run);
     for (const [id, old] of [...runs].slice(0, -RUNS_MAX)) {
-      old.stop?.();
       old.element.remove();
       runs.delete(id);
     }
@@ -316,29 +323,31 @@ function showRunState({ view, state, leave: button, at }) {
   button.hidden = !view.running || view.left || seconds < 2;
 }
 
-function followRun(view) {
-  const run = showRun(view);
-  if (run.stop) return;
-  const box = $('runs');
-  const stop = follow(`/api/console/${view.id}/events`, {
-    output: ({ text }) => {
-      const isAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
-      run.output.append(text);
-      if (isAtEnd) box.scrollTop = box.scrollHeight;
-    },
-    done: (last) => {
-      stop();
-      showRun(last);
-      box.scrollTop = box.scrollHeight;
-    },
-  }, (state) => state === 'new' && run.output.replaceChildren());
-  run.stop = stop;
-  box.scrollTop = box.scrollHeight;
-}
+let stopConsole = null;
 
-async function loadConsole() {
-  const { commands } = await ask('/api/console');
-  commands.reverse().forEach(followRun);
+/** All commands come in one stream: browsers have few connections for one server. */
+function followConsole() {
+  const isWanted = page() === 'console';
+  if (!isWanted) stopConsole?.();
+  if (isWanted === Boolean(stopConsole)) return;
+  stopConsole = null;
+  if (!isWanted) return;
+  const box = $('runs');
+  const atEnd = (change) => {
+    const isAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 60;
+    change();
+    if (isAtEnd) box.scrollTop = box.scrollHeight;
+  };
+  const events = {
+    command: (view) => atEnd(() => showRun(view)),
+    output: ({ id, text }) => atEnd(() => runs.get(id)?.output.append(text)),
+  };
+  stopConsole = follow('/api/console/events', events, (state) => {
+    // It begins with what there is.
+    if (state !== 'live') return;
+    runs.clear();
+    box.replaceChildren();
+  });
   $('command').focus();
 }
 
@@ -350,10 +359,10 @@ async function runCommand(event) {
   showCandidates([]);
   content();
   try {
-    const { id } = await ask('/api/console', 'POST', { command });
+    await ask('/api/console', 'POST', { command });
     remember(command);
     $('command').value = '';
-    followRun({ id, command, running: true, age_seconds: 0 });
+    $('runs').scrollTop = $('runs').scrollHeight;
   } catch (error) {
     complain(error);
   }
@@ -498,7 +507,7 @@ function turn() {
   showAll();
   load();
   followLog();
-  if (now === 'console') loadConsole().catch(complain);
+  followConsole();
 }
 
 function shortcut(event) {
@@ -539,6 +548,7 @@ async function begin() {
   });
   addEventListener('hashchange', turn);
   addEventListener('keydown', shortcut);
+  addEventListener('visibilitychange', followFeed);
   followFeed();
   turn();
   setInterval(() => {

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use httpd::{
     Again, Answer, Body, Context, Interest, JoinOnDrop, Limits, Next, Peer, PlainWrap, Ready,
-    Request, Response, Server, Service, Start, StreamKey,
+    Request, Response, Server, Service, Start, StreamKey, Wrap,
 };
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+pub(crate) mod shy;
 
 /// The answer to `/big`: more than the buffers of two sockets.
 pub(crate) const BIG_BYTES: usize = 64 * 1024 * 1024;
@@ -143,11 +145,15 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(limits: Limits) -> Self {
+        Self::wrapped(limits, Box::new(PlainWrap))
+    }
+
+    pub(crate) fn wrapped(limits: Limits, wrap: Box<dyn Wrap>) -> Self {
         let state = Arc::new(State::default());
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let start = Start {
             listeners: vec![listener],
-            wrap: Box::new(PlainWrap),
+            wrap,
             limits,
             service: Doing { state: state.clone(), watched: None },
             names: [c"io", c"worker"],

@@ -23,31 +23,33 @@ const READ_BYTES: usize = 512;
 
 /// What it is like, and what it was told.
 #[derive(Default)]
-pub struct State {
-    pub channels: Mutex<Vec<Channel>>,
-    pub peers: Mutex<Vec<Peer>>,
-    pub has_universal: AtomicBool,
-    pub security: Mutex<Vec<(Security, String)>>,
-    pub log: Mutex<Vec<String>>,
+pub(crate) struct State {
+    pub(crate) channels: Mutex<Vec<Channel>>,
+    pub(crate) peers: Mutex<Vec<Peer>>,
+    pub(crate) has_universal: AtomicBool,
+    /// Whether app_universal's commands wait, as they do while something is unloaded.
+    pub(crate) is_universal_stuck: AtomicBool,
+    pub(crate) security: Mutex<Vec<(Security, String)>>,
+    pub(crate) log: Mutex<Vec<String>>,
     /// Consoles that are connected.
-    pub consoles: AtomicUsize,
+    pub(crate) consoles: AtomicUsize,
     /// How often the channels were asked for.
-    pub looks: AtomicUsize,
+    pub(crate) looks: AtomicUsize,
     unmuted: Mutex<HashMap<usize, UnixStream>>,
     is_released: Mutex<bool>,
     released: Condvar,
 }
 
 /// The whole of it.
-pub struct Fake {
-    pub state: Arc<State>,
+pub(crate) struct Fake {
+    pub(crate) state: Arc<State>,
     socket: PathBuf,
     begun: Instant,
 }
 
 impl Fake {
     /// With a control socket in `folder`.
-    pub fn new(folder: &Path) -> Arc<Self> {
+    pub(crate) fn new(folder: &Path) -> Arc<Self> {
         let socket = folder.join("asterisk.ctl");
         let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket).expect("a control socket");
@@ -60,19 +62,19 @@ impl Fake {
 
 impl State {
     /// A line of the log, to all consoles that are not mute.
-    pub fn say(&self, line: &[u8]) {
+    pub(crate) fn say(&self, line: &[u8]) {
         for console in self.unmuted.lock().expect("unpoisoned").values_mut() {
             let _ = console.write_all(&[line, b"\n"].concat());
         }
     }
 
     /// How many consoles listen to the log.
-    pub fn listeners(&self) -> usize {
+    pub(crate) fn listeners(&self) -> usize {
         self.unmuted.lock().expect("unpoisoned").len()
     }
 
     /// Commands that never end do.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         *self.is_released.lock().expect("unpoisoned") = true;
         self.released.notify_all();
     }
@@ -82,7 +84,7 @@ impl State {
         drop(self.released.wait_while(released, |released| !*released).expect("unpoisoned"));
     }
 
-    pub fn events(&self, what: Security) -> usize {
+    pub(crate) fn events(&self, what: Security) -> usize {
         let events = self.security.lock().expect("unpoisoned");
         events.iter().filter(|(is, _)| *is == what).count()
     }
@@ -183,6 +185,7 @@ fn run(command: &str, out: &mut UnixStream, number: usize, state: &State) {
             say(b"Waiting for something that does not come\n");
             state.never_end();
         }
+        "univar show" if state.is_universal_stuck.load(Ordering::SeqCst) => state.never_end(),
         "univar show" => say(variables().as_bytes()),
         "universal show registrations" => say(registrations().as_bytes()),
         _ => match command.strip_prefix("_command matchesarray ") {
@@ -316,7 +319,12 @@ impl Pbx for Fake {
 }
 
 /// A channel with what pages show.
-pub fn channel(name: &str, call: &str, state: &str, [caller, connected]: [&str; 2]) -> Channel {
+pub(crate) fn channel(
+    name: &str,
+    call: &str,
+    state: &str,
+    [caller, connected]: [&str; 2],
+) -> Channel {
     Channel {
         name: name.into(),
         unique_id: format!("1764428{call}.{}", name.len()),
@@ -336,7 +344,7 @@ pub fn channel(name: &str, call: &str, state: &str, [caller, connected]: [&str; 
 }
 
 /// A peer.
-pub fn peer(tech: &str, resource: &str, state: PeerState, contact: &str) -> Peer {
+pub(crate) fn peer(tech: &str, resource: &str, state: PeerState, contact: &str) -> Peer {
     let contacts = if contact.is_empty() { Vec::new() } else { vec![contact.to_owned()] };
     Peer { tech: tech.into(), resource: resource.into(), state, channels: Vec::new(), contacts }
 }

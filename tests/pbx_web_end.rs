@@ -13,6 +13,9 @@ use tandem_tests::{Office, SOON, Web, lab_with_module, wait_ready};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const ROUNDS: usize = 10;
+const LOADS: usize = 100;
+/// A password takes 19 MiB while it is looked at: one that stayed would be seen.
+const GROWTH_BOUND_BYTES: u64 = 2_000_000;
 /// What is asked of it all the while.
 const PATHS: [&str; 4] = ["/api/modules", "/api/channels", "/api/peers", "/api/status"];
 /// Answers that come in between one unload and the next, so that each meets a server at work.
@@ -133,6 +136,32 @@ fn follow_on(web: &Web, is_over: &AtomicBool) {
             }
         }
     }
+}
+
+#[test]
+fn a_hundred_loads_with_a_login_each_do_not_make_asterisk_grow() -> Result<()> {
+    let lab = Lab::builder("web-growth")
+        .without_server("B")
+        .without_server("gateway")
+        .caches(0)
+        .start()?;
+    let a = lab.a();
+    let office = Office::open(a)?;
+    let mut settled = 0;
+    for round in 0..LOADS {
+        assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
+        assert_eq!(office.as_viewer().get("/api/peers")?.status, 200);
+        office.unload()?;
+        // The first ones fill caches of Asterisk's, and of its allocator's.
+        if round == LOADS / 4 {
+            settled = a.rss_bytes()?;
+        }
+        office.load()?;
+    }
+    office.unload()?;
+    let growth = a.rss_bytes()?.saturating_sub(settled);
+    assert!(growth < GROWTH_BOUND_BYTES, "{growth} bytes more");
+    Ok(())
 }
 
 #[test]

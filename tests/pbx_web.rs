@@ -304,9 +304,14 @@ fn over_tls_it_is_the_server_of_the_certificate_and_a_reload_brings_another() ->
     let a = lab.a();
     let mut office = Office::found(a)?;
     let first = Arc::new(Identity::make(IpAddr::V4(a.address()))?);
-    a.write_file("web.pem", first.pem())?;
-    let (tls, everybody) = ("tlsenable = yes\ntlscertfile = web.pem", "permit = 127.0.0.0/8\n");
-    office.configure(tls, everybody)?;
+    let write = |identity: &Identity| -> Result<()> {
+        let key = identity.pem().find("-----BEGIN PRIVATE").context("a key")?;
+        a.write_file("web.crt", &identity.pem()[..key])?;
+        Ok(a.write_file("web.key", &identity.pem()[key..])?)
+    };
+    write(&first)?;
+    let tls = "tlsenable = yes\ntlscertfile = web.crt\ntlsprivatekey = web.key";
+    office.configure(tls, "permit = 127.0.0.0/8\n")?;
     office.over_tls(&first);
     let (user, password) = (office.viewer().name.clone(), office.viewer().password.clone());
     let login =
@@ -328,20 +333,55 @@ fn over_tls_it_is_the_server_of_the_certificate_and_a_reload_brings_another() ->
     let mut said = Vec::new();
     let _broken_off = plain.read_to_end(&mut said);
     assert!(!said.starts_with(b"HTTP"), "{said:?}");
+    assert_eq!(
+        first_bytes(&office, &OLD_HELLO)?[..],
+        [0x15, 3, 1, 0, 2, 2, 70],
+        "protocol_version"
+    );
+    assert_eq!(first_bytes(&office, &[0x16, 3, 1, 0xff, 0xff, 0])?[0], 0x15, "too long a record");
     let _waits_with_its_handshake = TcpStream::connect(office.address())?;
     assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
 
     let second = Arc::new(Identity::make(IpAddr::V4(a.address()))?);
     assert!(second.connect(office.address()).is_err(), "it is the first one still");
-    a.write_file("web.pem", second.pem())?;
+    write(&second)?;
     office.reload()?;
     assert!(first.connect(office.address()).is_err(), "it is another now");
     office.over_tls(&second);
     assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
 
     // One that cannot be read changes nothing.
-    a.write_file("web.pem", "no certificate\n")?;
+    a.write_file("web.crt", "no certificate\n")?;
     assert!(office.reload().is_err());
     assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
     Ok(())
+}
+
+/// A ClientHello of TLS 1.0 (RFC 2246), with one cipher: a record, the message, its version, a random number of
+/// zeroes, no session, TLS_RSA_WITH_AES_128_CBC_SHA, no compression.
+const OLD_HELLO: [u8; 50] = {
+    let mut hello = [0; 50];
+    let (start, end) = ([0x16, 3, 1, 0, 45, 1, 0, 0, 41, 3, 1], [0, 0, 2, 0, 0x2f, 1, 0]);
+    let mut at = 0;
+    while at < start.len() {
+        hello[at] = start[at];
+        at += 1;
+    }
+    at = 0;
+    while at < end.len() {
+        hello[hello.len() - end.len() + at] = end[at];
+        at += 1;
+    }
+    hello
+};
+
+/// What the server says to these bytes, until it closes the connection.
+fn first_bytes(office: &Office<'_>, bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut socket = TcpStream::connect(office.address())?;
+    socket.set_read_timeout(Some(SOON))?;
+    socket.write_all(bytes)?;
+    socket.shutdown(std::net::Shutdown::Write)?;
+    let mut said = Vec::new();
+    let _may_be_reset = socket.read_to_end(&mut said);
+    Ok(said)
 }

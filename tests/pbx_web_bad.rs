@@ -155,6 +155,37 @@ fn a_crowd_that_says_nothing_whole_keeps_nobody_out_and_no_call_notices() -> Res
 }
 
 #[test]
+fn its_threads_are_not_real_time_where_asterisk_is() -> Result<()> {
+    let lab = lab("web-priority")
+        .server("A", |server| {
+            server.replace("asterisk.conf", "[options]", "[options]\nhighpriority = yes")
+        })
+        .start()?;
+    let a = lab.a();
+    let office = Office::open(a)?;
+    assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
+    let (mut seen, mut others) = (Vec::new(), 0);
+    for task in std::fs::read_dir(format!("/proc/{}/task", a.pid()?))? {
+        let stat = std::fs::read_to_string(task?.path().join("stat"))?;
+        let (name, rest) = stat.rsplit_once(')').context("a name")?;
+        // proc(5): the state is the third field, the policy the 41st; 2 is SCHED_RR.
+        let policy = rest.split_whitespace().nth(41 - 3).context("a policy")?;
+        if !name.contains("(pbx_web") {
+            others += usize::from(policy == "2");
+            continue;
+        }
+        assert_eq!(policy, "0", "{stat}");
+        seen.push(name.rsplit('(').next().unwrap_or_default().to_owned());
+    }
+    if others == 0 {
+        eprintln!("this machine lets nobody be real-time, so little is shown here");
+    }
+    seen.sort();
+    assert_eq!(seen, ["pbx_web", "pbx_web-work", "pbx_web-work", "pbx_web-work"]);
+    Ok(())
+}
+
+#[test]
 fn forged_names_and_pages_elsewhere_get_nothing_and_mapped_addresses_are_what_they_are()
 -> Result<()> {
     let lab = lab("web-forged").start()?;
