@@ -47,6 +47,11 @@ pub(crate) const PORT: u16 = 5038;
 pub(crate) const TLS_PORT: u16 = 5039;
 /// How long a connection may take, its handshake too.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// From an action to its answer, or from one item of a list to the next. None of ours keeps Asterisk, so one that hangs
+/// is known to within half a minute: a silence, an action that began in it, a ping.
+const ACTION_TIMEOUT: Duration = Duration::from_secs(10);
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is told of it: peers and devices (`system`), and calls and mailboxes (`call`).
 const EVENTS: &str = "system,call";
 
@@ -135,7 +140,9 @@ impl Ami {
         };
         let method = if config.tls { LoginMethod::Plain } else { LoginMethod::Challenge };
         let login = Config::new(&config.user, &secret, unique()?)?;
-        Ok(Self { host, port, tls, login: login.login_method(method).events(EVENTS)? })
+        let login = login.login_method(method).events(EVENTS)?;
+        let login = login.action_timeout(ACTION_TIMEOUT).ping(PING_INTERVAL, PING_TIMEOUT);
+        Ok(Self { host, port, tls, login })
     }
 
     /// Where it is, for people.

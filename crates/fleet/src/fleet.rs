@@ -145,7 +145,12 @@ impl Fleet {
         self.with(server, |server| server.connected(now, ami_version));
     }
 
-    /// The session is over. What is known stays, as of now.
+    /// The server has given a sign of life that says nothing else.
+    pub fn heard(&mut self, now: Time, server: &str) {
+        self.with(server, |server| server.heard(now));
+    }
+
+    /// The session is over. What is known stays, as of when the server was last heard.
     pub fn disconnected(&mut self, now: Time, server: &str) {
         self.with(server, |server| server.disconnected(now));
     }

@@ -68,6 +68,8 @@ pub struct ServerView {
     outbound: Outbound,
     plan: Plan,
     mark: Mark,
+    /// When it last said anything.
+    heard: Time,
     out: Outcome,
 }
 
@@ -84,6 +86,7 @@ impl ServerView {
             outbound: Outbound::default(),
             plan: Plan::default(),
             mark: Mark::default(),
+            heard: Time::default(),
             out: Outcome::default(),
         }
     }
@@ -146,6 +149,7 @@ impl ServerView {
 
     pub(crate) fn connected(&mut self, now: Time, ami_version: &[u8]) {
         self.end_session(now);
+        self.heard(now);
         self.info.connected = true;
         self.info.since_ms = Some(now);
         self.info.ami_version = Some(Text::new(ami_version));
@@ -161,6 +165,10 @@ impl ServerView {
         }
     }
 
+    pub(crate) fn heard(&mut self, now: Time) {
+        self.heard = now;
+    }
+
     pub(crate) fn linked(&mut self, link: Link) {
         if self.link != link {
             self.link = link;
@@ -170,6 +178,7 @@ impl ServerView {
 
     pub(crate) fn event(&mut self, now: Time, message: Message<'_>) {
         let Some(name) = message.event().filter(|_| self.info.connected) else { return };
+        self.heard(now);
         self.mark.0 += 1;
         let source = Source::Event { is_listing: self.plan.under_way.is_some() };
         let mut turn = Turn { now, mark: self.mark, source, out: &mut self.out };
@@ -194,6 +203,9 @@ impl ServerView {
     pub(crate) fn answer(&mut self, now: Time, id: RequestId, answer: Answer<'_>) {
         // Of a round that was begun anew, or of an earlier session.
         let Some(under_way) = self.plan.under_way.clone().filter(|it| it.id == id) else { return };
+        if !matches!(answer, Answer::Failed(_, None)) {
+            self.heard(now);
+        }
         match answer {
             Answer::Item(message) => self.item(now, &under_way, message),
             Answer::Done(message) => self.done(now, &under_way, message),
@@ -255,9 +267,11 @@ impl ServerView {
     }
 
     fn end_session(&mut self, now: Time) {
+        // It was noticed only now that it says nothing any more.
+        let heard = self.heard.min(now);
         for part in all_parts(&mut self.info.parts) {
             if *part == Freshness::Live {
-                *part = Freshness::AsOf(now);
+                *part = Freshness::AsOf(heard);
             }
         }
         self.info.booted = false;

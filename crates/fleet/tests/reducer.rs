@@ -78,14 +78,16 @@ fn nothing_is_known_before_it_was_said_and_it_ages_when_the_session_ends() {
     let (script, mut fleet) = office();
     assert_eq!(view(&fleet).info().parts.calls, Freshness::Live);
     assert_eq!(view(&fleet).info().parts.sip, Freshness::NotOffered);
+    fleet.heard(later(3), A);
     fleet.disconnected(later(7), A);
-    assert_eq!(view(&fleet).info().parts.calls, Freshness::AsOf(later(7)));
+    let heard = Freshness::AsOf(later(3));
+    assert_eq!(view(&fleet).info().parts.calls, heard, "and not when its silence was noticed");
     assert_eq!(view(&fleet).info().calls, 1, "as of then");
     tell(&mut fleet, later(8), &channel("Newchannel", 5, 5, ""));
     assert_eq!(view(&fleet).info().calls, 1, "without a session there are no events");
 
     fleet.connected(later(9), A, b"11.0.0");
-    assert_eq!(view(&fleet).info().parts.calls, Freshness::AsOf(later(7)), "not listed yet");
+    assert_eq!(view(&fleet).info().parts.calls, heard, "not listed yet");
     script.settle(&mut fleet, later(9));
     assert_eq!(view(&fleet).info().parts.calls, Freshness::Live);
     assert_eq!(view(&fleet).info().drift, 0, "what changed in the gap is no drift");

@@ -88,6 +88,16 @@ pub enum ConfigError {
         /// Which.
         path: PathBuf,
     },
+    /// Not how anybody would find it.
+    #[error(
+        "{path}: `name`: {name:?} is no host name: write hub.example.com, or an address, and nothing around it"
+    )]
+    Name {
+        /// Which.
+        path: PathBuf,
+        /// What was written.
+        name: String,
+    },
     /// A rule of `acl` is none.
     #[error("{path}: `acl`: {error}")]
     Acl {
@@ -132,6 +142,12 @@ pub fn is_server_name(name: &str) -> bool {
         && name.chars().all(is_plain)
 }
 
+fn is_host_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let is_name = !name.is_empty() && name.chars().all(is_plain);
+    is_name || name.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>().is_ok()
+}
+
 impl Config {
     /// Reads the file.
     ///
@@ -147,6 +163,9 @@ impl Config {
         let tls = config.tls.clone().unwrap_or_default();
         if tls.certificate.is_some() != tls.key.is_some() {
             return Err(ConfigError::HalfTls { path: path.into() });
+        }
+        if let Some(name) = config.name.as_ref().filter(|name| !is_host_name(name)) {
+            return Err(ConfigError::Name { path: path.into(), name: name.clone() });
         }
         config.acl().map_err(|error| ConfigError::Acl { path: path.into(), error })?;
         config.check_servers(path)?;

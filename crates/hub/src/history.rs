@@ -210,7 +210,15 @@ impl Historian {
             Driver::Sip => parts.sip,
         };
         let Some(seen) = self.peers.get_mut(key) else { return };
-        let is = if part == Freshness::Live { seen.now } else { Registration::Unknown };
+        let (is, at_ms) = match part {
+            Freshness::Live => (seen.now, at_ms),
+            // It was noticed only later that nobody saw it any more.
+            Freshness::AsOf(heard) => {
+                let heard_ms = i64::try_from(heard.ms).unwrap_or(i64::MAX);
+                (Registration::Unknown, at_ms.min(heard_ms))
+            }
+            _ => (Registration::Unknown, at_ms),
+        };
         if is != seen.written {
             seen.written = is;
             let address = seen.address.as_ref().filter(|_| is != Registration::Unknown);
@@ -320,7 +328,7 @@ mod tests {
         assert_eq!(hear(1, peer(Registration::Registered)), [], "nobody knows yet");
         assert_eq!(hear(2, server(Freshness::Live)), row(2, "registered"));
         assert_eq!(hear(3, peer(Registration::Registered)), [], "as before");
-        assert_eq!(hear(4, server(Freshness::AsOf(Time { ms: 4 }))), row(4, "unknown"));
+        assert_eq!(hear(5, server(Freshness::AsOf(Time { ms: 4 }))), row(4, "unknown"));
         assert_eq!(hear(5, peer(Registration::Unregistered)), [], "not seen");
         assert_eq!(hear(6, server(Freshness::Live)), row(6, "unregistered"));
         assert_eq!(hear(7, peer(Registration::Registered)), row(7, "registered"));

@@ -18,6 +18,8 @@ use crate::variables::Variables;
 
 /// Passwords that are hashed at once: each takes 19 MiB.
 const HASHED_AT_ONCE: usize = 2;
+/// And so many more may wait for it.
+const HASHES_WAIT_MAX: usize = 30;
 
 /// Questions to the caches at once: each may hold 256 values of 1 MB.
 const ASKED_AT_ONCE: usize = 4;
@@ -33,6 +35,8 @@ pub(crate) struct Hub {
     pub(crate) throttle: Mutex<Throttle>,
     pub(crate) refusals: Mutex<Refusals>,
     pub(crate) hashing: Arc<Semaphore>,
+    /// Who waits to hash, or does.
+    pub(crate) to_hash: Arc<Semaphore>,
     /// Questions to the caches.
     pub(crate) asking: Arc<Semaphore>,
     /// Secrets of one-time codes that were offered, by user: they count once a code was shown.
@@ -63,6 +67,7 @@ impl Hub {
             throttle: Mutex::default(),
             refusals: Mutex::default(),
             hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
+            to_hash: Arc::new(Semaphore::new(HASHED_AT_ONCE + HASHES_WAIT_MAX)),
             asking: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
             offered: Mutex::default(),
             lines: Mutex::default(),

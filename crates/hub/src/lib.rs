@@ -24,7 +24,6 @@ mod hub;
 mod invite;
 mod line;
 mod pages;
-pub mod password;
 pub mod secret;
 mod serve;
 mod throttle;

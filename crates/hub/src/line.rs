@@ -285,6 +285,9 @@ impl End<'_> {
             (Some(_), _) => match self.asked.remove(&id) {
                 Some(Waiting::Fleet(request)) => request,
                 Some(Waiting::Clock(asked)) => {
+                    if matches!(answer, Answer::Done { .. }) {
+                        fleet.heard(now(), self.name);
+                    }
                     let took = u64::try_from(asked.elapsed().as_micros()).ok();
                     self.link.round_trip_us =
                         took.filter(|_| matches!(answer, Answer::Done { .. }));

@@ -8,7 +8,6 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use hub::config::{Config, DEFAULT_PATH};
 use hub::db::{Connection, Db, Entry, NotChanged, Role, audit, users};
-use hub::password;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde::Serialize;
 

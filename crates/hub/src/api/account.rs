@@ -16,11 +16,11 @@ use super::login::hashing;
 use super::problem::{Problem, Words};
 use crate::db::{self, NotChanged};
 use crate::hub::{Hub, lock, now_ms};
-use crate::password;
 use crate::who::{Oneself, Who};
 
 /// A change of the password.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NewPassword {
     old: String,
     new: String,
@@ -28,6 +28,7 @@ pub(super) struct NewPassword {
 
 /// A code.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Code {
     /// What the authenticator shows for the secret that was offered last.
     code: String,
@@ -35,6 +36,7 @@ pub(super) struct Code {
 
 /// The password, once more.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Password {
     password: String,
 }

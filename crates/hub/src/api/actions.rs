@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use fleet::{Driver, Freshness, PeerId, ServerView};
 use link::Request;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,7 @@ pub(super) struct Said {
 
 /// Which channel to end.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Hangup {
     /// `PJSIP/200-00000001`
     channel: String,
@@ -29,6 +31,7 @@ pub(super) struct Hangup {
 
 /// Which channel to send where.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Transfer {
     /// `PJSIP/200-00000001`
     channel: String,
@@ -41,6 +44,7 @@ pub(super) struct Transfer {
 
 /// Whom to connect with whom.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Originate {
     /// Who is rung first: `PJSIP/200`
     peer: String,
@@ -53,6 +57,7 @@ pub(super) struct Originate {
 
 /// Which peer to ask whether it is there.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Qualify {
     /// `PJSIP` or `SIP`; Asterisk cannot ask a peer of IAX2 on demand.
     driver: String,
@@ -109,7 +114,18 @@ pub(super) async fn transfer(
     act(&hub, &who, &server, ("transfer", target), request).await
 }
 
-/// Ring a peer, and connect it with an extension when it answers.
+/// Whether it is known that a server has no such peer: Asterisk itself says only that it was asked.
+fn lacks(server: &ServerView, peer: &str) -> bool {
+    let Some((driver, name)) = peer.split_once('/') else { return false };
+    let parts = &server.info().parts;
+    let known =
+        [(Driver::Pjsip, parts.pjsip), (Driver::Iax2, parts.iax2), (Driver::Sip, parts.sip)];
+    known.into_iter().filter(|(of, _)| of.word() == driver).any(|(driver, part)| {
+        part == Freshness::Live && server.peer(&PeerId { driver, name: name.into() }).is_none()
+    })
+}
+
+/// Ring a peer, and connect it with an extension when it answers. What comes of it is a call that is shown, or none.
 #[utoipa::path(post, path = "/api/servers/{server}/originate", tag = "actions",
     params(("server" = String, Path)), request_body = Originate,
     responses((status = 200, body = Said), (status = 403, body = Words), (status = 409, body = Words)))]
@@ -119,6 +135,9 @@ pub(super) async fn originate(
     Path(server): Path<String>,
     Body(Originate { peer, extension, context }): Body<Originate>,
 ) -> Result<Json<Said>, Problem> {
+    if hub.fleet(|fleet| fleet.server(&server).is_some_and(|it| lacks(it, &peer))) {
+        return Err(Problem::no_such("peer", &peer));
+    }
     let target = format!("{peer} to {extension}");
     let request = Request::Originate { peer, extension, context };
     act(&hub, &who, &server, ("originate", target), request).await

@@ -16,6 +16,7 @@ use crate::who::Administrator;
 
 /// Which server's.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Invitation {
     server: String,
 }

@@ -14,6 +14,8 @@ use crate::who::Administrator;
 
 /// Which lines.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Before {
     /// Those with smaller numbers.
     #[serde(default)]

@@ -28,6 +28,8 @@ const CHANGES_MAX: usize = 5000;
 
 /// From where on.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Since {
     /// The sequence of the last change that is known; `Last-Event-ID` counts more.
     #[serde(default)]

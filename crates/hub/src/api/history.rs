@@ -17,6 +17,8 @@ const DAY_MS: i64 = 86_400_000;
 
 /// From when to when.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Span {
     /// Milliseconds since 1970; a day ago if nothing is said.
     #[serde(default)]
@@ -57,6 +59,8 @@ pub(super) async fn peer(
 
 /// Which calls.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Before {
     /// Those that began before; milliseconds since 1970.
     #[serde(default)]

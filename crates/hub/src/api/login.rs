@@ -16,11 +16,12 @@ use crate::db::sessions::NewSession;
 use crate::db::users::Credentials;
 use crate::db::{self, DbError, Entry, Outcome, Role};
 use crate::hub::{Hub, lock, now_ms};
+use crate::secret;
 use crate::who::{COOKIE_NAME, Oneself, Who};
-use crate::{password, secret};
 
 /// Who wants in.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Login {
     user: String,
     password: String,
@@ -135,10 +136,13 @@ pub(super) async fn hashing<T: Send + 'static>(
     hub: &Hub,
     act: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
+    let Ok(place) = Arc::clone(&hub.to_hash).try_acquire_owned() else {
+        return Err(Problem::too_many_logins());
+    };
     let permit = Arc::clone(&hub.hashing).acquire_owned().await.map_err(|_| DbError::Ending)?;
-    // The permit goes with the work, which goes on when whoever wanted it has gone.
+    // Both go with the work, which goes on when whoever wanted it has gone.
     let work = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
+        let _both = (place, permit);
         act()
     });
     work.await.map_err(Problem::ended)

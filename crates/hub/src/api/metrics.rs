@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use fleet::{Driver, Freshness, LinkState};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -36,6 +37,8 @@ struct OfCache {
 }
 
 type Of<L> = Family<L, Gauge>;
+/// What only grows, while the hub runs.
+type Ever<L> = Family<L, Counter>;
 type Fraction<L> = Family<L, Gauge<f64, AtomicU64>>;
 
 /// What Prometheus reads (viewer's token).
@@ -56,8 +59,8 @@ pub(super) async fn metrics(State(hub): State<Arc<Hub>>, _: Who) -> Result<Respo
 
 fn fleet_metrics(hub: &Hub, registry: &mut Registry) {
     let (link, ami) = (Of::<OfServer>::default(), Of::<OfServer>::default());
-    let (calls, drift) = (Of::<OfServer>::default(), Of::<OfServer>::default());
-    let (left_out, failed) = (Of::<OfServer>::default(), Of::<OfServer>::default());
+    let (calls, drift) = (Of::<OfServer>::default(), Ever::<OfServer>::default());
+    let (left_out, failed) = (Ever::<OfServer>::default(), Ever::<OfServer>::default());
     let (peers, messages) = (Of::<OfPeers>::default(), Of::<OfServer>::default());
     let host_load = Fraction::<OfServer>::default();
     let (round_trip, age) = (Fraction::<OfServer>::default(), Fraction::<OfServer>::default());
@@ -73,9 +76,9 @@ fn fleet_metrics(hub: &Hub, registry: &mut Registry) {
         if parts.calls == Freshness::Live {
             calls.get_or_create(&of).set(count(server.calls.len()));
         }
-        drift.get_or_create(&of).set(counter(server.info.drift));
-        left_out.get_or_create(&of).set(counter(server.info.left_out));
-        failed.get_or_create(&of).set(counter(server.info.requests_failed));
+        drift.get_or_create(&of).inc_by(server.info.drift);
+        left_out.get_or_create(&of).inc_by(server.info.left_out);
+        failed.get_or_create(&of).inc_by(server.info.requests_failed);
         if parts.mailboxes == Freshness::Live {
             let new = server.mailboxes.iter().map(|mailbox| counter(mailbox.new)).sum();
             messages.get_or_create(&of).set(new);
@@ -115,11 +118,11 @@ fn fleet_metrics(hub: &Hub, registry: &mut Registry) {
 }
 
 fn cache_metrics(caches: &[crate::variables::Cache], registry: &mut Registry) {
-    let (ready, errors) = (Of::<OfCache>::default(), Of::<OfCache>::default());
+    let (ready, errors) = (Of::<OfCache>::default(), Ever::<OfCache>::default());
     for cache in caches {
         let of = OfCache { cache: cache.address.clone() };
         ready.get_or_create(&of).set(i64::from(cache.state == CacheState::Ready));
-        errors.get_or_create(&of).set(i64::try_from(cache.errors).unwrap_or(i64::MAX));
+        errors.get_or_create(&of).inc_by(cache.errors);
     }
     registry.register("cache_ready", "Whether the cache server can tell of everything", ready);
     registry.register("cache_errors", "Connections lost, and replies that were none", errors);

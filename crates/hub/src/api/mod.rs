@@ -94,6 +94,7 @@ fn resources() -> (Router<Arc<Hub>>, utoipa::openapi::OpenApi) {
     described.info.version = env!("CARGO_PKG_VERSION").into();
     described::answers_are_whole(&mut described);
     described::operations_have_names(&mut described);
+    described::operations_say_who_may(&mut described);
     (api, described)
 }
 
@@ -110,6 +111,7 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
             "/api/docs",
             get(async move || ([(header::CONTENT_SECURITY_POLICY, docs::POLICY)], Html(page))),
         )
+        .route("/api", any(async || Problem::no_such_place()))
         .route("/api/{*rest}", any(async || Problem::no_such_place()))
         .route(link::AGENT_PATH, get(crate::agents::connect))
         .fallback(crate::pages::page)
@@ -188,5 +190,31 @@ mod tests {
         }
         let written = std::fs::read_to_string(&path).expect("the file");
         assert_eq!(written, json, "TANDEM_WRITE=1 cargo test -p hub writes it anew");
+    }
+
+    #[test]
+    fn every_operation_says_who_may_and_what_each_answer_is() {
+        let (_, described) = super::resources();
+        let all = serde_json::to_value(&described).expect("it has a form in JSON");
+        let mut ids = std::collections::BTreeSet::new();
+        for (path, methods) in all["paths"].as_object().expect("paths") {
+            for operation in methods.as_object().expect("methods").values() {
+                assert!(ids.insert(operation["operationId"].as_str()), "{path}: {operation}");
+                assert!(operation["security"].is_array(), "{path}");
+                for answer in operation["responses"].as_object().expect("answers").values() {
+                    assert_ne!(answer["description"].as_str().unwrap_or_default(), "", "{path}");
+                }
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    let name = parameter["name"].as_str().expect("a name");
+                    let is_part = path.contains(&format!("{{{name}}}"));
+                    assert_eq!(
+                        parameter["in"],
+                        if is_part { "path" } else { "query" },
+                        "{path} {name}"
+                    );
+                }
+            }
+        }
+        assert!(ids.len() > 30, "{ids:?}");
     }
 }

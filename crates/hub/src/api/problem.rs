@@ -87,6 +87,14 @@ impl Problem {
         problem
     }
 
+    pub(crate) fn too_many_logins() -> Self {
+        let error = "too many passwords are being checked at the moment";
+        let mut problem =
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, error, "try again in a moment");
+        problem.wait = Some(Duration::from_secs(1));
+        problem
+    }
+
     pub(crate) fn not_permitted(is: Role, needed: Role) -> Self {
         let error = format!("a {} may not do that", is.word());
         let cure = format!("ask an administrator for the role of {}", needed.word());

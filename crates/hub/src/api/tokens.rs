@@ -16,6 +16,7 @@ use crate::who::Administrator;
 
 /// A new token.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NewToken {
     /// What it is for.
     name: String,

@@ -12,11 +12,11 @@ use super::login::hashing;
 use super::problem::{Problem, Words};
 use crate::db::{NotChanged, Role, User, users};
 use crate::hub::{Hub, now_ms};
-use crate::password;
 use crate::who::Administrator;
 
 /// A new user.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NewUser {
     name: String,
     password: String,
@@ -25,6 +25,7 @@ pub(super) struct NewUser {
 
 /// What to change; what is not said stays.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct UserChange {
     #[serde(default)]
     password: Option<String>,

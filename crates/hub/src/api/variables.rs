@@ -17,6 +17,8 @@ use crate::who::{Operator, Who};
 
 /// Which variables.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
     /// What their names begin with.
     #[serde(default)]
@@ -53,6 +55,7 @@ pub(super) struct Registrations {
 
 /// What to write.
 #[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Value {
     value: String,
     /// For how long; for ever if nothing is said.

@@ -13,7 +13,7 @@ mod tests;
 pub(crate) mod tokens;
 pub mod users;
 
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,7 +39,7 @@ pub struct Db {
 #[non_exhaustive]
 pub enum DbError {
     /// The folder or the file cannot be made.
-    #[error("{path}: {error}")]
+    #[error("{path}: {error}: the folder and all in it must belong to the user that runs the hub")]
     Create {
         /// Which.
         path: PathBuf,
@@ -87,8 +87,8 @@ impl Db {
             made.map_err(|error| DbError::Create { path: folder.into(), error })?;
         }
         // Hashes of passwords are in it; SQLite gives its other files the same mode.
-        let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-        file.map_err(|error| DbError::Create { path: path.into(), error })?;
+        let made = make(path);
+        made.map_err(|error| DbError::Create { path: path.into(), error })?;
         let connection = Connection::open(path).map_err(|error| named(path, error))?;
         let db = Self { connection: Arc::new(Mutex::new(connection)), path: Arc::new(path.into()) };
         let version = db.now(schema::prepare)?;
@@ -130,6 +130,17 @@ impl Db {
             Err(_) => Err(DbError::Ending),
         })
     }
+}
+
+/// Makes the file if it is not there; for whoever owns the folder, since root may be the first who comes.
+fn make(path: &Path) -> std::io::Result<()> {
+    let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let folder = std::fs::metadata(path.parent().unwrap_or(Path::new(".")))?;
+    let is = file.metadata()?;
+    if is.len() == 0 && is.uid() != folder.uid() {
+        std::os::unix::fs::fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
+    }
+    Ok(())
 }
 
 fn named(path: &Path, error: rusqlite::Error) -> DbError {
