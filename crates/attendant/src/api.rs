@@ -6,7 +6,7 @@ use httpd::{Again, Answer, Context, Method, Peer, Request, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::console::{ConsoleError, RunView};
-use crate::control::{self, Asking, ControlError};
+use crate::control::{self, ControlError};
 use crate::desk::{Asked, Desk, now, refused_login};
 use crate::pbx::{Level, Pbx};
 use crate::routes::{Api, Route};
@@ -123,8 +123,8 @@ impl Desk {
     fn registrations(&self) -> Answer {
         let shared = self.shared.clone();
         work(move || {
-            of_universal(&shared, |asking| {
-                universal::registrations(asking)
+            of_universal(&shared, |shared| {
+                universal::registrations(shared)
                     .map(|registrations| reply::value(200, &Registrations { registrations }))
             })
         })
@@ -137,8 +137,8 @@ impl Desk {
         }
         let shared = self.shared.clone();
         work(move || {
-            of_universal(&shared, |asking| {
-                universal::variables(asking, &prefix)
+            of_universal(&shared, |shared| {
+                universal::variables(shared, &prefix)
                     .map(|variables: Variables| reply::value(200, &variables))
             })
         })
@@ -179,19 +179,11 @@ impl Desk {
             return now(reply::value(200, &Candidates { candidates: Vec::new() }));
         };
         let shared = self.shared.clone();
-        work(move || {
-            let socket = shared.pbx.control_socket();
-            match control::ask(
-                shared.asking(&socket),
-                &command,
-                CANDIDATES_MAX_BYTES,
-                COMPLETE_WITHIN,
-            ) {
-                Ok(output) => {
-                    reply::value(200, &Candidates { candidates: control::candidates(&output) })
-                }
-                Err(error) => refused_control(&error),
+        work(move || match shared.ask(&command, CANDIDATES_MAX_BYTES, COMPLETE_WITHIN) {
+            Ok(output) => {
+                reply::value(200, &Candidates { candidates: control::candidates(&output) })
             }
+            Err(error) => refused_control(&error),
         })
     }
 
@@ -275,13 +267,12 @@ fn work(job: impl FnOnce() -> Response + Send + 'static) -> Answer {
 /// Asks app_universal, if it is there.
 fn of_universal(
     shared: &Shared,
-    ask: impl FnOnce(Asking<'_>) -> Result<Response, ControlError>,
+    ask: impl FnOnce(&Shared) -> Result<Response, ControlError>,
 ) -> Response {
     if !shared.pbx.is_running(universal::MODULE) {
         return reply::refusal(404, "app_universal is not loaded");
     }
-    let socket = shared.pbx.control_socket();
-    ask(shared.asking(&socket)).unwrap_or_else(|error| refused_control(&error))
+    ask(shared).unwrap_or_else(|error| refused_control(&error))
 }
 
 fn refused_control(error: &ControlError) -> Response {

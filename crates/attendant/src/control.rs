@@ -32,6 +32,9 @@ pub(crate) enum ControlError {
     /// It took too long.
     #[error("the CLI did not answer in time")]
     Late,
+    /// Others of ours wait for it already.
+    #[error("Asterisk's CLI is slow, and others wait for it already; try again")]
+    Busy,
     /// We are ending.
     #[error("the server is being stopped")]
     Stopped,

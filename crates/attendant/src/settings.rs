@@ -199,6 +199,10 @@ impl Reader {
         };
         let (name, hash) = line.value.split_once(',').ok_or(ProblemKind::BadUser)?;
         let (name, hash) = (name.trim(), hash.trim());
+        // A hash has commas of its own.
+        if name.starts_with('$') {
+            return Err(ProblemKind::BadUser);
+        }
         if !crate::users::is_name(name) {
             return Err(ProblemKind::BadUserName(name.into()));
         }

@@ -1,14 +1,13 @@
 //! What the I/O thread, the workers and the module share. Every lock is held for moments only.
 
 use std::net::IpAddr;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use httpd::Peer;
 
-use crate::control::Asking;
+use crate::control::{self, Asking, ControlError};
 use crate::pbx::{Level, Pbx, Security, SecurityEvent};
 use crate::remembered::Remembered;
 use crate::sessions::{Session, Sessions};
@@ -23,11 +22,16 @@ use crate::{password, random};
 const EVENTS_MAX: u32 = 20;
 const EVENT_TIME: Duration = Duration::from_secs(10);
 
+/// Workers that may wait for Asterisk's CLI at once: fewer than there are ([`httpd::Limits`]).
+const ASKS_MAX: usize = 2;
+
 /// Shared by all threads.
 pub(crate) struct Shared {
     pub(crate) pbx: Arc<dyn Pbx>,
     pub(crate) views: Views,
     is_stopped: AtomicBool,
+    /// Workers that wait for the CLI.
+    asks: AtomicUsize,
     current: Mutex<Arc<Settings>>,
     sessions: Mutex<Sessions>,
     throttle: Mutex<Throttle>,
@@ -68,6 +72,7 @@ impl Shared {
             pbx,
             views: Views::default(),
             is_stopped: AtomicBool::new(false),
+            asks: AtomicUsize::new(0),
             current: Mutex::new(Arc::new(settings)),
             sessions: Mutex::default(),
             throttle: Mutex::default(),
@@ -81,9 +86,16 @@ impl Shared {
         self.is_stopped.store(true, Ordering::SeqCst);
     }
 
-    /// How workers ask the CLI.
-    pub(crate) fn asking<'a>(&'a self, socket: &'a Path) -> Asking<'a> {
-        Asking { socket, is_stopped: &self.is_stopped }
+    /// Asks the CLI, for workers. One of them at least is left for other things.
+    pub(crate) fn ask(
+        &self,
+        command: &str,
+        most_bytes: usize,
+        within: Duration,
+    ) -> Result<String, ControlError> {
+        let _turn = Turn::take(&self.asks).ok_or(ControlError::Busy)?;
+        let asking = Asking { socket: &self.pbx.control_socket(), is_stopped: &self.is_stopped };
+        control::ask(asking, command, most_bytes, within)
     }
 
     /// The settings in force.
@@ -212,6 +224,23 @@ impl Shared {
         }
         told.count = told.count.saturating_add(1);
         told.count
+    }
+}
+
+/// One of those that may wait for the CLI at once.
+struct Turn<'a>(&'a AtomicUsize);
+
+impl<'a> Turn<'a> {
+    fn take(asks: &'a AtomicUsize) -> Option<Self> {
+        let turn = Self(asks);
+        // Given back at once if it is one too many.
+        (asks.fetch_add(1, Ordering::SeqCst) < ASKS_MAX).then_some(turn)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

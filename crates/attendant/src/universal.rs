@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::control::{self, Asking, ControlError};
+use crate::control::ControlError;
+use crate::shared::Shared;
 
 /// The module's file.
 pub(crate) const MODULE: &str = "app_universal.so";
@@ -43,16 +44,16 @@ pub(crate) struct Variable {
 }
 
 /// What is registered here and published.
-pub(crate) fn registrations(asking: Asking<'_>) -> Result<Vec<Registration>, ControlError> {
-    let output = control::ask(asking, "universal show registrations", MOST_BYTES, WITHIN)?;
+pub(crate) fn registrations(shared: &Shared) -> Result<Vec<Registration>, ControlError> {
+    let output = shared.ask("universal show registrations", MOST_BYTES, WITHIN)?;
     Ok(parse_registrations(&output))
 }
 
 /// The variables whose names begin with `prefix`, which is a name ([`is_prefix`]).
-pub(crate) fn variables(asking: Asking<'_>, prefix: &str) -> Result<Variables, ControlError> {
+pub(crate) fn variables(shared: &Shared, prefix: &str) -> Result<Variables, ControlError> {
     let command =
         if prefix.is_empty() { "univar show".into() } else { format!("univar show {prefix}") };
-    Ok(parse_variables(&control::ask(asking, &command, MOST_BYTES, WITHIN)?))
+    Ok(parse_variables(&shared.ask(&command, MOST_BYTES, WITHIN)?))
 }
 
 /// Whether it can stand in a command as one word and nothing else.

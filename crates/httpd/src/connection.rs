@@ -271,7 +271,7 @@ impl Connection {
             State::Head | State::Body(_) => self.refuse(HeadError::TooSlow, now, date),
             State::Answer(_) => {
                 self.ready = None;
-                let late = "Asterisk did not answer in time; nothing was cancelled";
+                let late = "the answer did not come in time; what was begun may still be done";
                 self.respond(&Response::text(504, late).last(), now, date);
             }
             // Waits for the reader, whose deadline is the output's.

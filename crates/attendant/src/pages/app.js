@@ -295,8 +295,9 @@ function showRun(view) {
     run.leave.type = 'button';
     run.leave.addEventListener('click', () => ask(`/api/console/${view.id}`, 'DELETE').catch(complain));
     run.output = make('pre');
+    run.mark = make('p', '', 'mark');
     head.append(make('b', view.command), run.state, run.leave);
-    run.element.append(head, run.output);
+    run.element.append(head, run.output, run.mark);
     $('runs').append(run.element);
     runs.set(view.id, run);
     for (const [id, old] of [...runs].slice(0, -RUNS_MAX)) {
@@ -310,16 +311,16 @@ function showRun(view) {
   return run;
 }
 
-function showRunState({ view, state, leave: button, at }) {
+function showRunState({ view, state, leave: button, mark, at }) {
   const seconds = view.age_seconds + Math.floor((Date.now() - at) / 1000);
   const words = [];
   if (view.failure) words.push(view.failure);
   else if (view.left) words.push(view.running ? `left, still running in Asterisk (${span(seconds)})` : 'left, and has ended');
   else if (view.running) words.push(seconds < 2 ? 'running' : `running for ${span(seconds)}; Asterisk cannot cancel it`);
   else if (view.took_ms >= 1000) words.push(`took ${(view.took_ms / 1000).toFixed(1)} s`);
-  if (view.dropped_bytes && !view.left) words.push(`the output was cut: ${view.dropped_bytes.toLocaleString()} more bytes came`);
   write(state, words.join('; '));
-  state.className = view.failure || view.left || view.dropped_bytes ? 'odd' : '';
+  state.className = view.failure || view.left ? 'odd' : '';
+  write(mark, view.dropped_bytes ? `The output was cut here: ${view.dropped_bytes.toLocaleString()} more bytes came.` : '');
   button.hidden = !view.running || view.left || seconds < 2;
 }
 
@@ -480,7 +481,9 @@ function followLog() {
 
 function page() {
   const wanted = location.hash.slice(1);
-  return PAGES.includes(wanted) ? wanted : 'status';
+  const link = PAGES.includes(wanted) && $('nav').querySelector(`a[href="#${wanted}"]`);
+  // What is for administrators has no link for others.
+  return link && !link.closest('[data-needs=admin][hidden]') ? wanted : 'status';
 }
 
 function load() {

@@ -1,5 +1,7 @@
 //! The file's lines, good and bad.
 
+use proptest::prelude::*;
+
 use super::*;
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA\
@@ -92,6 +94,10 @@ fn each_mistake_says_where_it_is_and_what_to_write() {
         ("[usres]\nviewer = a,b", "there is no section of that name"),
         ("[users]\nadminuser = admin", "`pbx_web passwd NAME`"),
         ("[users]\nadminuser = admin,secret", "`pbx_web passwd admin`"),
+        (
+            "[users]\nadminuser = $argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA",
+            "written as NAME,HASH",
+        ),
         ("[users]\nadminuser = a b,secret", "is no name for a user"),
         ("[users]\noperator = a,b", "there are adminuser and viewer"),
         ("[acl]\nallow = 10.0.0.1", "there are permit and deny"),
@@ -129,4 +135,50 @@ fn what_needs_a_restart_is_named_and_the_rest_does_not() {
     ));
     assert_eq!(after.needs_restart(&before), ["port", "bind", "tls"]);
     assert!(good("[general]\ncommands = 9\n").needs_restart(&before).is_empty());
+}
+
+/// Lines that are nearly right get further than any.
+fn word() -> impl Strategy<Value = String> {
+    let known = [
+        "general",
+        "users",
+        "acl",
+        "port",
+        "bind",
+        "tlsenable",
+        "hostnames",
+        "adminuser",
+        "viewer",
+        "permit",
+        "deny",
+        "::",
+        "10.0.0.0/8",
+        "yes",
+        HASH,
+        "a,",
+        ",",
+    ];
+    prop_oneof![
+        6 => proptest::sample::select(known.to_vec()).prop_map(str::to_owned),
+        1 => (".{0,8}", Just(HASH)).prop_map(|(name, hash)| format!("{name},{hash}")),
+        1 => any::<String>(),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_written_is_read_or_refused_and_never_open_to_everybody(
+        words in proptest::collection::vec((word(), word(), word()), 0..12),
+    ) {
+        let lines: Vec<RawLine> = words
+            .into_iter()
+            .map(|(section, name, value)| RawLine { section, name, value, ..RawLine::default() })
+            .collect();
+        match check(&lines) {
+            Ok(settings) => prop_assert!(
+                settings.bind.to_canonical().is_loopback() || !settings.acl.rules().is_empty()
+            ),
+            Err(problems) => prop_assert!(!problems.is_empty()),
+        }
+    }
 }

@@ -68,6 +68,13 @@ impl State {
         }
     }
 
+    /// Consoles that listen to the log are ended.
+    pub(crate) fn end_listeners(&self) {
+        for console in self.unmuted.lock().expect("unpoisoned").values() {
+            let _ = console.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     /// How many consoles listen to the log.
     pub(crate) fn listeners(&self) -> usize {
         self.unmuted.lock().expect("unpoisoned").len()

@@ -244,6 +244,36 @@ fn all_who_follow_the_log_share_one_console_and_nobody_is_none() {
 }
 
 #[test]
+fn a_log_that_breaks_off_is_followed_again() {
+    let rig = Rig::new();
+    let mut follower = rig.admin().follow("/api/log/events");
+    follower.until("\r\n\r\n");
+    rig.wait_until("it listens", || rig.fake.state.listeners() == 1);
+    rig.fake.state.end_listeners();
+    follower.until("connection to Asterisk's log ended");
+    rig.wait_until("the old one is gone", || rig.fake.state.listeners() == 0);
+    rig.wait_until("it listens again", || rig.fake.state.listeners() == 1);
+    rig.fake.state.say(b"back again");
+    follower.until("back again");
+}
+
+#[test]
+fn a_cli_that_is_stuck_holds_nothing_else_up() {
+    let rig = Rig::new();
+    rig.fake.state.has_universal.store(true, Ordering::SeqCst);
+    rig.fake.state.is_universal_stuck.store(true, Ordering::SeqCst);
+    let admin = rig.admin();
+    assert_eq!(admin.get("/api/status").status, 200);
+    let waiting: Vec<_> = (0..2).map(|_| admin.begin("GET", "/api/variables", "")).collect();
+    rig.wait_until("two wait", || rig.fake.state.consoles.load(Ordering::SeqCst) == 2);
+    let reply = admin.get("/api/variables");
+    assert!(reply.status == 503 && reply.body.contains("others wait"), "{reply:?}");
+    assert_eq!(admin.get("/api/modules").status, 200, "a worker is left for that");
+    rig.fake.state.release();
+    drop(waiting);
+}
+
+#[test]
 fn a_log_that_is_too_fast_for_a_reader_tells_how_much_they_missed() {
     let rig = Rig::new();
     let admin = rig.admin();
