@@ -114,7 +114,6 @@ fn ari(server: &Asterisk) -> Target {
 fn rate(report: &Report, options: &Options, targets: [&Target; 2]) -> Result<()> {
     let name = "web_rps_over_ari";
     let connect = |target: &Target| -> Result<_> {
-        Load::connect(target, 1)?.once()?;
         let mut load = Load::connect(target, CONNECTIONS)?;
         for _ in 0..WARM_UP {
             load.run().with_context(|| format!("{} {}", target.address, target.path))?;

@@ -118,7 +118,8 @@ impl Desk {
         }
     }
 
-    /// A worker looks at a program's password, and then the request comes again.
+    /// A worker looks at a program's password, and then the request comes again. A program may begin with many at once:
+    /// what one worker has found right meanwhile the others need not look at.
     fn verify(
         &self,
         context: &Context<'_>,
@@ -127,14 +128,16 @@ impl Desk {
         user: String,
         password: String,
     ) -> Answer {
-        let now_ = context.now();
-        if let Err(error) = self.shared.begin_login(&user, peer, now_) {
-            return now(refused_login(error));
-        }
-        let (shared, peer) = (self.shared.clone(), *peer);
-        Answer::Work(Box::new(move || match shared.login(&user, &password, &peer, now_) {
-            Ok(_) => Again::Request(request),
-            Err(error) => Again::Respond(refused_login(error)),
+        let (shared, peer, at) = (self.shared.clone(), *peer, context.now());
+        Answer::Work(Box::new(move || {
+            if shared.remembered(&user, &password, at).is_some() {
+                return Again::Request(request);
+            }
+            let begun = shared.begin_login(&user, &peer, at);
+            match begun.and_then(|()| shared.login(&user, &password, &peer, at)) {
+                Ok(_) => Again::Request(request),
+                Err(error) => Again::Respond(refused_login(error)),
+            }
         }))
     }
 

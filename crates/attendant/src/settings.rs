@@ -206,7 +206,7 @@ impl Reader {
         if !crate::users::is_name(name) {
             return Err(ProblemKind::BadUserName(name.into()));
         }
-        if !crate::password::is_hash(hash) {
+        if !password::is_hash(hash) {
             return Err(ProblemKind::BadHash(name.into()));
         }
         let user = User { role, hash: hash.into() };

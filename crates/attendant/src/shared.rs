@@ -9,6 +9,7 @@ use httpd::Peer;
 
 use crate::control::{self, Asking, ControlError};
 use crate::pbx::{Level, Pbx, Security, SecurityEvent};
+use crate::random;
 use crate::remembered::Remembered;
 use crate::sessions::{Session, Sessions};
 use crate::settings::Settings;
@@ -16,7 +17,6 @@ use crate::text;
 use crate::throttle::Throttle;
 use crate::users::{Role, User};
 use crate::views::Views;
-use crate::{password, random};
 
 /// Events of one kind that the security log is told in [`EVENT_TIME`]; a flood is counted, not told.
 const EVENTS_MAX: u32 = 20;

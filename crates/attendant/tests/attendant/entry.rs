@@ -61,6 +61,19 @@ fn a_right_password_is_looked_at_once_and_then_remembered() {
 }
 
 #[test]
+fn a_program_may_begin_with_many_requests_at_once() {
+    let rig = Rig::new();
+    std::thread::scope(|threads| {
+        for _ in 0..20 {
+            let admin = rig.admin();
+            threads.spawn(move || assert_eq!(admin.get("/api/session").status, 200));
+        }
+    });
+    assert!(rig.fake.state.events(Security::SuccessfulAuth) <= 3, "one for each worker at most");
+    assert_eq!(rig.fake.state.events(Security::LoadLimit), 0);
+}
+
+#[test]
 fn browsers_have_a_session_and_changes_need_its_word() {
     let rig = Rig::new();
     let (browser, csrf) = rig.browser("admin");
