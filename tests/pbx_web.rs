@@ -385,3 +385,67 @@ fn first_bytes(office: &Office<'_>, bytes: &[u8]) -> Result<Vec<u8>> {
     let _may_be_reset = socket.read_to_end(&mut said);
     Ok(said)
 }
+
+#[test]
+fn it_is_looked_at_and_run_from_a_browser() -> Result<()> {
+    let lab = lab("web-browser").start()?;
+    let a = lab.a();
+    let office = Office::open(a)?;
+    let browser = lab.browser()?;
+    let log_in = |user: &tandem_tests::User| -> Result<()> {
+        browser.fill("Name", &user.name)?;
+        browser.fill("Password", &user.password)?;
+        Ok(browser.click("button", "Log in")?)
+    };
+    browser.open(&format!("http://{}/", office.address()))?;
+    log_in(office.admin())?;
+    browser.see("heading", "Status")?;
+    browser.see("row", "chan_pjsip.so PJSIP Channel Driver")?;
+
+    let desk = lab.phone("200").start()?;
+    desk.register_at(a, MINUTE)?;
+    let caller = lab.phone("202").start()?;
+    caller.register_at(a, MINUTE)?;
+    caller.dial(a, "200")?;
+    caller.wait_established(SOON)?;
+    let page = |name: &str| {
+        browser.step(&json!({ "do": "click", "role": "link", "name": name, "exact": false }))
+    };
+    page("Calls")?;
+    browser.see("row", "PJSIP/202-")?;
+    caller.hang_up()?;
+    browser.see_gone("row", "PJSIP/202-")?;
+    page("Peers")?;
+    browser.step(&json!({ "do": "see", "role": "row", "matches": "^200 PJSIP .*online" }))?;
+
+    page("Console")?;
+    let write = |text: &str| {
+        browser.step(&json!({ "do": "fill", "role": "combobox", "name": "command", "exact": false,
+                              "value": text }))
+    };
+    write("core show upt")?;
+    browser.step(&json!({ "do": "press", "key": "Tab" }))?;
+    let completed = browser.step(&json!({ "do": "evaluate", "script":
+        "new Promise((told) => {
+            const end = performance.now() + 10_000;
+            const look = () => {
+                const is = document.getElementById('command').value.startsWith('core show uptime');
+                if (is || performance.now() > end) told(is); else requestAnimationFrame(look);
+            };
+            look();
+        })" }))?;
+    assert_eq!(completed, true, "Asterisk's own completion");
+    browser.step(&json!({ "do": "press", "key": "Enter" }))?;
+    browser.see_text("System uptime:")?;
+    page("Log")?;
+    browser.see("heading", "Log")?;
+
+    browser.click("button", "Log out")?;
+    log_in(office.viewer())?;
+    browser.see("heading", "Status")?;
+    let consoles = json!({ "do": "count", "role": "link", "name": "Console" });
+    assert_eq!(browser.step(&consoles)?, 0, "a viewer has none");
+    let complaints = browser.complaints()?;
+    assert!(complaints.is_empty(), "{complaints:#?}");
+    Ok(())
+}

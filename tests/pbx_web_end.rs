@@ -12,7 +12,7 @@ use tandem_lab::{Asterisk, Lab, wait_for, wait_until};
 use tandem_tests::{Office, SOON, Web, lab_with_module, wait_ready};
 
 const MINUTE: Duration = Duration::from_secs(60);
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 100;
 const LOADS: usize = 100;
 /// A password takes 19 MiB while it is looked at: one that stayed would be seen.
 const GROWTH_BOUND_BYTES: u64 = 2_000_000;
@@ -97,8 +97,8 @@ fn unload_and_load(office: &Office<'_>, a: &Asterisk, answers: &AtomicUsize) -> 
 fn ask_on(web: &Web, path: &str, is_over: &AtomicBool, answers: &AtomicUsize) {
     while !is_over.load(Ordering::Relaxed) {
         let Ok(reply) = web.get(path) else { continue };
-        // Many at once have to wait until a new server has found the password right.
-        assert!(matches!(reply.status, 200 | 429 | 503), "{reply:?}");
+        // A new server's workers have a password to look at first.
+        assert!(matches!(reply.status, 200 | 503), "{reply:?}");
         if reply.status == 200 {
             reply.json().expect("JSON");
             answers.fetch_add(1, Ordering::Relaxed);
@@ -112,6 +112,7 @@ fn command_on(web: &Web, is_over: &AtomicBool) {
         let Ok(reply) = web.post("/api/console", &json!({ "command": "module show" })) else {
             continue;
         };
+        // So many run at once.
         assert!(matches!(reply.status, 202 | 429 | 503), "{reply:?}");
     }
 }
