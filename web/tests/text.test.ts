@@ -30,8 +30,12 @@ describe('what is shown of odd text', () => {
 });
 
 describe('tables for spreadsheets', () => {
-  test('cells with commas, quotes and line ends are quoted', () => {
-    expect(csv(['a', 'b'], [['x,y', 'say "hi"\nthere']])).toBe('\ufeffa,b\r\n"x,y","say ""hi""\nthere"\r\n');
+  test('cells with commas and quotes are quoted', () => {
+    expect(csv(['a', 'b'], [['x,y', 'say "hi"']])).toBe('\ufeffa,b\r\n"x,y","say ""hi"""\r\n');
+  });
+
+  test('control characters, line ends and what turns text around are written as they are shown', () => {
+    expect(csv(['n'], [['Ann\u0007\r\n\u202e002\0']])).toBe('\ufeffn\r\nAnn\\u0007\\r\\n\\u202e002\\0\r\n');
   });
 
   test.each(['=1+1', '+49301', '-1', '@SUM(A1)', '\t=1', ' =1', '\r=1', '＝1', '\u00a0=1'])(
