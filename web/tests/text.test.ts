@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { counted } from '../src/lib/text/count.ts';
 import { csv } from '../src/lib/text/csv.ts';
 import { naturalKey } from '../src/lib/text/natural.ts';
 import { isoSpan, roundTrip, span, stopwatch } from '../src/lib/text/time.ts';
@@ -51,6 +52,11 @@ describe('tables for spreadsheets', () => {
 });
 
 describe('figures', () => {
+  test('one is one, and thousands are told apart', () => {
+    expect([0, 1, 2].map((count) => counted(count, 'call'))).toEqual(['0 calls', '1 call', '2 calls']);
+    expect(counted(1204, 'address', 'addresses')).toBe(`${(1204).toLocaleString()} addresses`);
+  });
+
   test('calls are timed like a stopwatch', () => {
     expect([0, 7_900, 61_000, 3_723_000, -5].map(stopwatch)).toEqual([
       '0:00',
