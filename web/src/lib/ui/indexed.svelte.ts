@@ -78,6 +78,12 @@ export class Indexed<R extends Row> {
     return this.#index.counts[facet]?.get(value) ?? 0;
   }
 
+  /** Whether any row that is counted is live; of facets that tell. */
+  anyLive(facet: string, value: string): boolean {
+    void this.version;
+    return live.staleSince === null && (this.#index.liveCounts[facet]?.get(value) ?? 0) > 0;
+  }
+
   /** All values that occur, for facets whose choices nobody knows beforehand. */
   values(facet: string): string[] {
     void this.version;
