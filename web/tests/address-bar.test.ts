@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { fromSearch, toSearch } from '../src/lib/fleet/address-bar.ts';
+import { fromSearch, part, toSearch, withPart } from '../src/lib/fleet/address-bar.ts';
 import type { Query } from '../src/lib/fleet/live-index.ts';
 
 const plain: Query = { text: '', chosen: {}, sort: 'name', descending: false };
@@ -28,4 +28,12 @@ test('a table that is sorted downwards at first can be sorted upwards', () => {
   const down: Query = { ...plain, sort: 'duration', descending: true };
   const up = { ...down, descending: false };
   expect(fromSearch(toSearch(up, down), [], down)).toEqual(up);
+});
+
+test('another part comes and goes beside the query', () => {
+  const search = withPart('?state=registered,lagged&sort=-since', 'peer', 'PJSIP/203 & co');
+  expect(search).toBe('?state=registered,lagged&sort=-since&peer=PJSIP/203+%26+co');
+  expect(part(search, 'peer')).toBe('PJSIP/203 & co');
+  expect(withPart(search, 'peer', null)).toBe('?state=registered,lagged&sort=-since');
+  expect(withPart('?peer=a', 'peer', null)).toBe('');
 });

@@ -46,6 +46,17 @@ describe('order', () => {
   });
 });
 
+test('of states it is told how many of those that are counted are live', () => {
+  const stale = { ...row('1'), registrationFresh: { is: 'as_of', at_ms: 7 } as const };
+  const made = index([stale, row('2'), row('3', { registration: 'lagged' })]);
+  expect(made.counts['state']!.get('registered')).toBe(2);
+  expect(made.liveCounts['state']!.get('registered')).toBe(1);
+  made.update(['PJSIP/2'], () => ({ ...row('2'), registrationFresh: { is: 'unknown' } as const }));
+  expect(made.liveCounts['state']!.get('registered')).toBeUndefined();
+  expect(made.liveCounts['state']!.get('lagged')).toBe(1);
+  expect(made.liveCounts['server']).toBeUndefined();
+});
+
 describe('filters', () => {
   const rows = [
     row('200', { caller_id: 'Ann <200>' }, 'a'),

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Past } from '../src/lib/api/types.ts';
 import { drawing, NARROWEST } from '../src/lib/fleet/past-drawing.ts';
-import { peerPast, shares } from '../src/lib/fleet/past.ts';
+import { heldSince, peerPast, shares } from '../src/lib/fleet/past.ts';
 
 const FROM = 1_000;
 const TO = 2_000;
@@ -20,6 +20,27 @@ function past(changes: [number, string, string?][], truncated = false) {
 
 const told = ({ stretches }: ReturnType<typeof past>) =>
   stretches.map(({ registration, from_ms, to_ms }) => [registration, from_ms, to_ms]);
+
+describe('since when it has been so', () => {
+  test('it is the change into the state, whatever its address was meanwhile', () => {
+    const made = past([
+      [900, 'registered', 'a'],
+      [1_200, 'unregistered'],
+      [1_400, 'registered', 'a'],
+      [1_600, 'registered', 'b'],
+    ]);
+    expect(heldSince(made, 'registered')).toBe(1_400);
+  });
+
+  test('it may be longer than the past goes back', () => {
+    expect(heldSince(past([[900, 'registered']]), 'registered')).toBe('before');
+  });
+
+  test('a past that ends otherwise, or before now, does not tell', () => {
+    expect(heldSince(past([[1_200, 'registered']]), 'lagged')).toBeNull();
+    expect(heldSince(past([[1_200, 'registered']], true), 'registered')).toBeNull();
+  });
+});
 
 describe('stretches', () => {
   test('what it was before goes on to the first change', () => {

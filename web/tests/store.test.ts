@@ -66,6 +66,14 @@ describe('peers', () => {
     expect(made.peerRows.get('PJSIP/200')!.voicemailNew).toBeNull();
   });
 
+  test('a mailbox that no peer names is news of its server', () => {
+    const made = fleet(server('a'));
+    made.apply([change('a', 'mailbox', { id: '300@default', new: 1, old: 0 })]);
+    expect(made.touched).toBe(true);
+    expect(made.flush().servers).toBe(true);
+    expect(made.servers.get('a')!.mailboxes.get('300@default')!.new).toBe(1);
+  });
+
   test('PJSIP registrations are as old as the older of endpoints and contacts', () => {
     const made = fleet(server('a', [peer('200'), peer('300', { driver: 'IAX2' })]));
     const parts = { ...info().parts, contacts: { is: 'as_of', at_ms: 7 } as const };

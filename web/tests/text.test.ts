@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { counted } from '../src/lib/text/count.ts';
 import { csv } from '../src/lib/text/csv.ts';
 import { naturalKey } from '../src/lib/text/natural.ts';
 import { isoSpan, roundTrip, span, stopwatch } from '../src/lib/text/time.ts';
@@ -30,8 +31,12 @@ describe('what is shown of odd text', () => {
 });
 
 describe('tables for spreadsheets', () => {
-  test('cells with commas, quotes and line ends are quoted', () => {
-    expect(csv(['a', 'b'], [['x,y', 'say "hi"\nthere']])).toBe('\ufeffa,b\r\n"x,y","say ""hi""\nthere"\r\n');
+  test('cells with commas and quotes are quoted', () => {
+    expect(csv(['a', 'b'], [['x,y', 'say "hi"']])).toBe('\ufeffa,b\r\n"x,y","say ""hi"""\r\n');
+  });
+
+  test('control characters, line ends and what turns text around are written as they are shown', () => {
+    expect(csv(['n'], [['Ann\u0007\r\n\u202e002\0']])).toBe('\ufeffn\r\nAnn\\u0007\\r\\n\\u202e002\\0\r\n');
   });
 
   test.each(['=1+1', '+49301', '-1', '@SUM(A1)', '\t=1', ' =1', '\r=1', '＝1', '\u00a0=1'])(
@@ -47,6 +52,11 @@ describe('tables for spreadsheets', () => {
 });
 
 describe('figures', () => {
+  test('one is one, and thousands are told apart', () => {
+    expect([0, 1, 2].map((count) => counted(count, 'call'))).toEqual(['0 calls', '1 call', '2 calls']);
+    expect(counted(1204, 'address', 'addresses')).toBe(`${(1204).toLocaleString()} addresses`);
+  });
+
   test('calls are timed like a stopwatch', () => {
     expect([0, 7_900, 61_000, 3_723_000, -5].map(stopwatch)).toEqual([
       '0:00',

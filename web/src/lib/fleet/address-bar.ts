@@ -9,7 +9,25 @@ export function toSearch(query: Query, plain: Query): string {
     if (values.length > 0) search.set(facet, values.map(escapeComma).join(','));
   if (query.sort !== plain.sort || query.descending !== plain.descending)
     search.set('sort', (query.descending ? '-' : '') + query.sort);
-  const text = search.toString().replaceAll('%2C', ',');
+  return written(search);
+}
+
+/** A part of the address bar's query that is not of the rows' own. */
+export function part(search: string, name: string): string | null {
+  return new URLSearchParams(search).get(name);
+}
+
+/** The same query with that part, or without it. */
+export function withPart(search: string, name: string, value: string | null): string {
+  const params = new URLSearchParams(search);
+  if (value === null) params.delete(name);
+  else params.set(name, value);
+  return written(params);
+}
+
+/** For people to read. */
+function written(search: URLSearchParams): string {
+  const text = search.toString().replaceAll('%2C', ',').replaceAll('%2F', '/');
   return text ? `?${text}` : '';
 }
 

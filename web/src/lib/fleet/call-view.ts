@@ -7,7 +7,11 @@ import { CALL_STATE_WORD, CALL_STATES, DIRECTION_WORD } from './words.ts';
 export const PLAIN_CALLS: Query = { text: '', chosen: {}, sort: 'duration', descending: true };
 
 export const CALL_FACETS: readonly Facet<CallRow>[] = [
-  { id: 'direction', valuesOf: (row) => [row.call.direction] },
+  {
+    id: 'direction',
+    valuesOf: (row) => [row.call.direction],
+    isLive: (row) => row.fresh.is === 'live',
+  },
   { id: 'state', valuesOf: (row) => [row.call.state] },
   { id: 'server', valuesOf: (row) => [row.server] },
 ];

@@ -9,6 +9,8 @@
 export interface Facet<R> {
   id: string;
   valuesOf(row: R): readonly string[];
+  /** Whether a row is live, if its choices are to tell those that count such rows from those that count none. */
+  isLive?(row: R): boolean;
 }
 
 export type SortValue = string | number | null;
@@ -43,6 +45,8 @@ interface Placed<R> {
 export class LiveIndex<R extends Row> {
   rows: R[] = [];
   readonly counts: Record<string, Map<string, number>> = {};
+  /** How many of those counts are live, of facets that tell. */
+  readonly liveCounts: Record<string, Map<string, number>> = {};
 
   #placed = new Map<string, Placed<R>>();
   #chosen: (ReadonlySet<string> | null)[] = [];
@@ -53,7 +57,10 @@ export class LiveIndex<R extends Row> {
     private readonly facets: readonly Facet<R>[],
     private readonly columns: readonly Column<R>[],
   ) {
-    for (const facet of facets) this.counts[facet.id] = new Map();
+    for (const facet of facets) {
+      this.counts[facet.id] = new Map();
+      if (facet.isLive) this.liveCounts[facet.id] = new Map();
+    }
   }
 
   get known(): number {
@@ -72,7 +79,8 @@ export class LiveIndex<R extends Row> {
     );
 
     this.#placed.clear();
-    for (const count of Object.values(this.counts)) count.clear();
+    for (const counts of [this.counts, this.liveCounts])
+      for (const count of Object.values(counts)) count.clear();
     this.rows = [];
     for (const row of all) if (this.#place(row)) this.rows.push(row);
     this.rows.sort(this.#compare);
@@ -135,16 +143,20 @@ export class LiveIndex<R extends Row> {
     return misses === 0;
   }
 
-  #count({ misses, values }: Placed<R>, by: 1 | -1): void {
-    this.facets.forEach(({ id }, at) => {
+  #count({ row, misses, values }: Placed<R>, by: 1 | -1): void {
+    this.facets.forEach((facet, at) => {
       if ((misses & ~(1 << at)) !== 0) return;
-      const counts = this.counts[id]!;
-      for (const value of values[at]!) {
-        const count = (counts.get(value) ?? 0) + by;
-        if (count === 0) counts.delete(value);
-        else counts.set(value, count);
-      }
+      add(this.counts[facet.id]!, values[at]!, by);
+      if (facet.isLive?.(row)) add(this.liveCounts[facet.id]!, values[at]!, by);
     });
+  }
+}
+
+function add(counts: Map<string, number>, values: readonly string[], by: 1 | -1): void {
+  for (const value of values) {
+    const count = (counts.get(value) ?? 0) + by;
+    if (count === 0) counts.delete(value);
+    else counts.set(value, count);
   }
 }
 

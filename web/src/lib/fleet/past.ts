@@ -64,6 +64,18 @@ export function shares(past: PeerPast): { registration: Registration; ms: number
   }));
 }
 
+/** Since when it has been so, with `before` for longer than the past goes back; `null` if the past ends otherwise. */
+export function heldSince(
+  { stretches, toldUntil_ms }: PeerPast,
+  registration: Registration,
+): number | 'before' | null {
+  if (toldUntil_ms !== null) return null;
+  const other = stretches.findLastIndex((stretch) => stretch.registration !== registration);
+  const first = stretches[other + 1];
+  if (!first) return null;
+  return first.before ? 'before' : first.from_ms;
+}
+
 function known(word: string): Registration {
   return REGISTRATIONS.find((one) => one === word) ?? 'unknown';
 }

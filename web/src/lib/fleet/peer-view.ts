@@ -7,7 +7,11 @@ import { DEVICE_WORD, DEVICES, REGISTRATION_WORD, REGISTRATIONS } from './words.
 export const PLAIN_PEERS: Query = { text: '', chosen: {}, sort: 'name', descending: false };
 
 export const PEER_FACETS: readonly Facet<PeerRow>[] = [
-  { id: 'state', valuesOf: (row) => [row.registration] },
+  {
+    id: 'state',
+    valuesOf: (row) => [row.registration],
+    isLive: (row) => row.registrationFresh.is === 'live',
+  },
   { id: 'use', valuesOf: (row) => [row.device] },
   { id: 'server', valuesOf: (row) => row.entries.map((entry) => entry.server) },
   { id: 'driver', valuesOf: (row) => [row.driver] },

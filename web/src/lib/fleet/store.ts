@@ -260,6 +260,7 @@ export class Fleet {
   }
 
   #touchMailbox(server: ServerEntry, id: string): void {
+    this.#serversTouched = true;
     for (const key of server.mailboxPeers.get(id) ?? []) this.#peersTouched.add(key);
   }
 }

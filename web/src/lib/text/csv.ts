@@ -1,4 +1,9 @@
-/** Tables as CSV (RFC 4180) that a spreadsheet does not take for formulas. */
+/**
+ * Tables as CSV (RFC 4180) that a spreadsheet does not take for formulas. What would hide or rearrange text is written
+ * as it is shown.
+ */
+
+import { visible } from './visible.ts';
 
 export function csv(header: readonly string[], rows: Iterable<readonly string[]>): string {
   const lines = [header, ...rows].map((row) => row.map(cell).join(','));
@@ -12,5 +17,6 @@ export function csv(header: readonly string[], rows: Iterable<readonly string[]>
  */
 function cell(text: string): string {
   const guarded = /^[\s\u00a0]*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(guarded) ? `"${guarded.replaceAll('"', '""')}"` : guarded;
+  const shown = visible(guarded);
+  return /[",]/.test(shown) ? `"${shown.replaceAll('"', '""')}"` : shown;
 }

@@ -1,7 +1,7 @@
 /** A page's view of the fleet: a {@link LiveIndex}, kept up from flush to flush, its query in the address bar. */
 
 import { untrack } from 'svelte';
-import { fromSearch, toSearch } from '../fleet/address-bar.ts';
+import { fromSearch, part, toSearch, withPart } from '../fleet/address-bar.ts';
 import { type Column, type Facet, LiveIndex, type Query } from '../fleet/live-index.ts';
 import type { Flushed } from '../fleet/store.ts';
 import { live } from '../live.svelte.ts';
@@ -23,7 +23,11 @@ export class Indexed<R extends Row> {
   shown = $state.raw<Shown<R>>({ rows: [], known: 0 });
   /** Grows with `shown`: the counts are Maps that change in place. */
   version = $state(0);
-  query = $derived.by<Query>(() => fromSearch(router.search, this.facetIds, this.plain));
+  /** The address bar's query but for the other part: text, so that rows are not made anew for that. */
+  search = $derived.by(() =>
+    this.other === null ? router.search : withPart(router.search, this.other, null),
+  );
+  query = $derived.by<Query>(() => fromSearch(this.search, this.facetIds, this.plain));
 
   readonly #index: LiveIndex<R>;
   private readonly facetIds: string[];
@@ -34,6 +38,8 @@ export class Indexed<R extends Row> {
     private readonly plain: Query,
     rows: ReadonlyMap<string, R>,
     touched: (flushed: Flushed) => ReadonlySet<string>,
+    /** A part of the address bar's query that is the page's own, and stays whatever is asked of the rows. */
+    private readonly other: string | null = null,
   ) {
     this.facetIds = facets.map(({ id }) => id);
     this.#index = new LiveIndex(facets, columns);
@@ -56,7 +62,9 @@ export class Indexed<R extends Row> {
   }
 
   change(change: Partial<Query>): void {
-    router.replaceSearch(toSearch({ ...this.query, ...change }, this.plain));
+    const search = toSearch({ ...this.query, ...change }, this.plain);
+    const { other } = this;
+    router.replaceSearch(other === null ? search : withPart(search, other, part(router.search, other)));
   }
 
   choose(facet: string, values: readonly string[]): void {
@@ -76,6 +84,12 @@ export class Indexed<R extends Row> {
   count(facet: string, value: string): number {
     void this.version;
     return this.#index.counts[facet]?.get(value) ?? 0;
+  }
+
+  /** Whether any row that is counted is live; of facets that tell. */
+  anyLive(facet: string, value: string): boolean {
+    void this.version;
+    return live.staleSince === null && (this.#index.liveCounts[facet]?.get(value) ?? 0) > 0;
   }
 
   /** All values that occur, for facets whose choices nobody knows beforehand. */
