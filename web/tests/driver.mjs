@@ -71,7 +71,7 @@ const steps = {
   size: (step) => page.setViewportSize({ width: step.width, height: step.height }),
   scheme: (step) => page.emulateMedia({ colorScheme: step.scheme }),
   offline: (step) => context.setOffline(step.offline),
-  screenshot: (step) => page.screenshot({ path: step.path }),
+  screenshot: (step) => page.screenshot({ path: step.path }).then(() => null),
   download: async (step) => {
     const [file] = await Promise.all([page.waitForEvent('download'), find(step).click()]);
     return { name: file.suggestedFilename(), text: readFileSync(await file.path(), 'utf8') };
