@@ -81,11 +81,12 @@ impl Attendant {
         needs_restart
     }
 
-    /// The settings in force; of those that need a new start the ones it was started with may
-    /// differ.
+    /// The settings as they run: where it listens, and how, is what it was started with; the rest
+    /// is of the last reload. Their [`Settings::warnings`] are about what there is, whatever the
+    /// file says.
     #[must_use]
-    pub fn settings(&self) -> Arc<Settings> {
-        self.shared.settings()
+    pub fn in_force(&self) -> Settings {
+        self.shared.settings().with_start_of(&self.started)
     }
 
     /// Where it listens.

@@ -88,6 +88,24 @@ impl Settings {
         !self.users.is_empty()
     }
 
+    /// Whether that address may connect. A server that listens everywhere may have lost its last
+    /// rule by a reload: without one only this machine is let in, wherever it listens.
+    #[must_use]
+    pub fn admits(&self, address: IpAddr) -> bool {
+        let has_rules = !self.acl.rules().is_empty();
+        let is_let_in = match has_rules {
+            true => self.acl.permits(address),
+            false => address.to_canonical().is_loopback(),
+        };
+        self.is_on() && is_let_in
+    }
+
+    /// These, but where to listen, and how, as `started` has it: what runs after a reload.
+    pub(crate) fn with_start_of(&self, started: &Self) -> Self {
+        let (port, bind, tls) = (started.port, started.bind, started.tls.clone());
+        Self { port, bind, tls, ..self.clone() }
+    }
+
     /// What only a restart of the server brings into force, compared with `running`.
     #[must_use]
     pub fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
@@ -103,10 +121,14 @@ impl Settings {
     #[must_use]
     pub fn warnings(&self) -> Vec<&'static str> {
         let mut warnings = Vec::new();
-        if !self.bind.is_loopback() && self.tls.is_none() {
+        let is_afar = !self.bind.to_canonical().is_loopback();
+        if is_afar && self.acl.rules().is_empty() {
+            warnings.push("[acl] has no rule any more, so nobody but this machine is let in");
+        }
+        if is_afar && self.tls.is_none() {
             warnings.push("passwords are sent in the clear; set tlsenable=yes and tlscertfile");
         }
-        if !self.bind.is_loopback() && self.hostnames.is_empty() {
+        if is_afar && self.hostnames.is_empty() {
             warnings.push(
                 "hostnames= is empty, so browsers reach these pages by the server's address only",
             );

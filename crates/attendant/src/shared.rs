@@ -183,8 +183,7 @@ impl Shared {
 
     /// Whether that address may connect.
     pub(crate) fn admits(&self, address: IpAddr) -> bool {
-        let settings = self.settings();
-        settings.is_on() && settings.acl.permits(address)
+        self.settings().admits(address)
     }
 
     /// Tells the security log, and Asterisk's own of what somebody should see.
@@ -248,3 +247,6 @@ impl Drop for Turn<'_> {
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

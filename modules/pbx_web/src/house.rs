@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    borrow::Cow,
     ffi::CStr,
     io,
     net::SocketAddr,
@@ -40,7 +41,8 @@ pub(crate) enum Error {
 
 /// The server for `pbx_web show status`.
 pub(crate) struct Status<'a> {
-    pub(crate) settings: &'a Settings,
+    /// In force if it runs, else as they were read last.
+    pub(crate) settings: Cow<'a, Settings>,
     pub(crate) addresses: &'a [SocketAddr],
     pub(crate) is_secure: bool,
     /// How long it has run; `None` if it does not.
@@ -67,8 +69,9 @@ impl House {
                 if let Some((certificate, files)) = files {
                     certificate.replace(configuration::certificate(files)?);
                 }
-                warn(&settings);
-                for name in running.attendant.reload(settings.clone()) {
+                let needs_restart = running.attendant.reload(settings.clone());
+                warn(&running.attendant.in_force());
+                for name in needs_restart {
                     // Another certificate is in force already.
                     if name != "tls" || files.is_none() {
                         asterisk::warning!(
@@ -91,7 +94,9 @@ impl House {
     pub(crate) fn status(&self) -> Status<'_> {
         let running = self.running.as_ref();
         Status {
-            settings: &self.settings,
+            settings: running.map_or(Cow::Borrowed(&self.settings), |running| {
+                Cow::Owned(running.attendant.in_force())
+            }),
             addresses: running.map_or(&[], |running| running.attendant.addresses()),
             is_secure: running.is_some_and(|running| running.certificate.is_some()),
             age: running.map(|running| running.since.elapsed()),

@@ -137,6 +137,35 @@ fn what_needs_a_restart_is_named_and_the_rest_does_not() {
     assert!(good("[general]\ncommands = 9\n").needs_restart(&before).is_empty());
 }
 
+#[test]
+fn without_a_rule_nobody_but_this_machine_is_let_in() {
+    let user = format!("[users]\nviewer = a,{HASH}\n");
+    let admits =
+        |settings: &Settings, address: &str| settings.admits(address.parse().expect("an address"));
+    let open = good(&user);
+    for address in ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"] {
+        assert!(admits(&open, address), "{address}");
+    }
+    for address in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"] {
+        assert!(!admits(&open, address), "{address}");
+    }
+    let listed = good(&format!("{user}[acl]\npermit = 192.0.2.1"));
+    assert!(admits(&listed, "192.0.2.1") && !admits(&listed, "127.0.0.1"));
+    assert!(!admits(&good("[acl]\npermit = 192.0.2.1"), "192.0.2.1"), "there is no user");
+}
+
+#[test]
+fn warnings_are_about_what_runs() {
+    let started = good("[general]\ntlsenable = yes\ntlscertfile = /a\n[acl]\npermit = ::/0");
+    let read = good("[general]\nport = 1\nhostnames = pbx\ncommands = 9");
+    assert!(read.warnings().is_empty(), "it would listen on loopback");
+    let runs = read.with_start_of(&started);
+    assert_eq!((runs.address(), &runs.tls), (started.address(), &started.tls));
+    assert_eq!((runs.commands, &runs.hostnames, &runs.acl), (9, &read.hostnames, &read.acl));
+    let warnings = runs.warnings();
+    assert!(warnings.len() == 1 && warnings[0].contains("[acl] has no rule"), "{warnings:?}");
+}
+
 /// Lines that are nearly right get further than any.
 fn word() -> impl Strategy<Value = String> {
     let known = [

@@ -193,6 +193,7 @@ fn a_reload_changes_who_may_come_in_and_says_what_it_cannot_change() {
     feed.until("event: peers");
     let needs = rig.reload("[general]\nbind = 127.0.0.2\n[acl]\npermit = 192.0.2.1");
     assert_eq!(needs, ["bind"]);
+    assert_eq!(rig.attendant().in_force().bind, std::net::Ipv4Addr::LOCALHOST, "as it runs");
     feed.end();
     let mut stream = rig.admin().begin("GET", "/api/status", "");
     let mut all = Vec::new();
