@@ -225,12 +225,13 @@ impl Desk {
             }
         };
         let at = context.now();
-        if let Err(error) = self.shared.begin_login(&user, peer, at) {
-            return now(refused(error));
-        }
         let (shared, peer) = (self.shared.clone(), *peer);
         work(move || {
-            let (role, hash) = match shared.login(&user, &password, &peer, at) {
+            // Not before: what the queue refuses is no wrong password, and of many right ones at
+            // once no more count than there are workers.
+            let begun = shared.begin_login(&user, &peer, at);
+            let known = begun.and_then(|()| shared.login(&user, &password, &peer, at));
+            let (role, hash) = match known {
                 Ok(known) => known,
                 Err(error) => return refused(error),
             };

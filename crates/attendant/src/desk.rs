@@ -12,6 +12,7 @@ use crate::console::Console;
 use crate::follow::Follow;
 use crate::livelog::{self, LiveLog};
 use crate::pbx::Security;
+use crate::remembered::Claim;
 use crate::routes::{self, Asset, Route};
 use crate::shared::{LoginError, Shared};
 use crate::who::{Identity, Who};
@@ -130,7 +131,8 @@ impl Desk {
     ) -> Answer {
         let (shared, peer, at) = (self.shared.clone(), *peer, context.now());
         Answer::Work(Box::new(move || {
-            if shared.remembered(&user, &password, at).is_some() {
+            let claim = Claim { user: &user, password: &password, from: peer.remote.ip() };
+            if shared.remembered(claim, at).is_some() {
                 return Again::Request(request);
             }
             let begun = shared.begin_login(&user, &peer, at);
@@ -155,7 +157,7 @@ pub(crate) fn refused_login(error: LoginError) -> Response {
         LoginError::Wrong => {
             refusal(401).with_header("WWW-Authenticate", "Basic realm=\"pbx_web\"")
         }
-        LoginError::Throttled(wait) => {
+        LoginError::Throttled(wait) | LoginError::Crowded(wait) => {
             refusal(429).with_header("Retry-After", wait.as_secs().max(1).to_string())
         }
     }

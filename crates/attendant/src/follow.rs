@@ -12,8 +12,9 @@ use crate::console::{ConsoleError, RunState};
 use crate::desk::{Asked, Desk};
 use crate::livelog::Line;
 use crate::reply;
+use crate::users::User;
 use crate::views::{self, FED};
-use crate::who::Identity;
+use crate::who::{Identity, OfSession};
 
 /// So often at least a stream says something, so that both ends notice when the other is gone.
 const PING_EVERY: Duration = Duration::from_secs(15);
@@ -127,13 +128,11 @@ impl Desk {
         if !self.shared.admits(follow.from) {
             return false;
         }
-        match &who.session {
-            Some(session) => self.shared.sessions().find(&session.token, now).is_some(),
-            None => {
-                let settings = self.shared.settings();
-                settings.users.get(&who.user).is_some_and(|user| user.role == who.role)
-            }
-        }
+        let settings = self.shared.settings();
+        let is_same = |user: &User| user.role == who.role && user.hash == who.hash;
+        let is_in =
+            |session: &OfSession| self.shared.sessions().find(&session.token, now).is_some();
+        settings.users.get(&who.user).is_some_and(is_same) && who.session.as_ref().is_none_or(is_in)
     }
 
     fn events(&mut self, context: &mut Context<'_>, follow: &mut Follow) -> Next {

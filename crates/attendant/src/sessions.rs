@@ -24,7 +24,7 @@ pub(crate) struct Session {
     /// What a change has to bring along.
     pub(crate) csrf: String,
     /// Of the password that they came with.
-    hash: String,
+    pub(crate) hash: String,
     begun: Instant,
     used: Instant,
 }

@@ -10,17 +10,20 @@ use httpd::Peer;
 use crate::control::{self, Asking, ControlError};
 use crate::pbx::{Level, Pbx, Security, SecurityEvent};
 use crate::random;
-use crate::remembered::Remembered;
+use crate::remembered::{Claim, Remembered};
 use crate::sessions::{Session, Sessions};
 use crate::settings::Settings;
 use crate::text;
-use crate::throttle::Throttle;
+use crate::throttle::{Throttle, Wait};
 use crate::users::{Role, User};
 use crate::views::Views;
 
 /// Events of one kind that the security log is told in [`EVENT_TIME`]; a flood is counted, not told.
 const EVENTS_MAX: u32 = 20;
 const EVENT_TIME: Duration = Duration::from_secs(10);
+
+/// How often it is said that passwords of many addresses are not looked at.
+const CROWD_TIME: Duration = Duration::from_secs(60);
 
 /// Workers that may wait for Asterisk's CLI at once: fewer than there are ([`httpd::Limits`]).
 const ASKS_MAX: usize = 2;
@@ -37,6 +40,8 @@ pub(crate) struct Shared {
     throttle: Mutex<Throttle>,
     remembered: Mutex<Remembered>,
     events: Mutex<[Told; KINDS.len()]>,
+    /// When it was said last that many addresses send wrong passwords.
+    crowd_told: Mutex<Option<Instant>>,
 }
 
 const KINDS: [Security; 6] = [
@@ -64,6 +69,11 @@ pub(crate) enum LoginError {
     /// Not even looked at.
     #[error("too many wrong passwords; try again in {} s", .0.as_secs().max(1))]
     Throttled(Duration),
+    /// Not looked at either, and not for what they did.
+    #[error(
+        "too many wrong passwords from many addresses; try again in {} s", .0.as_secs().max(1)
+    )]
+    Crowded(Duration),
 }
 
 impl Shared {
@@ -78,6 +88,7 @@ impl Shared {
             throttle: Mutex::default(),
             remembered: Mutex::new(Remembered::new(random::key()?)),
             events: Mutex::default(),
+            crowd_told: Mutex::default(),
         })
     }
 
@@ -114,9 +125,13 @@ impl Shared {
         lock(&self.sessions)
     }
 
-    /// What a program may do whose name and password were found right of late, and still are.
-    pub(crate) fn remembered(&self, user: &str, password: &str, now: Instant) -> Option<Role> {
-        lock(&self.remembered).find(user, password, now)
+    /// The user whose name and password were found right of late, and still are. Nobody while their
+    /// address has to wait: what is known at once could be guessed at once.
+    pub(crate) fn remembered(&self, claim: Claim<'_>, now: Instant) -> Option<User> {
+        if lock(&self.throttle).wait(claim.from, now).is_some() {
+            return None;
+        }
+        lock(&self.remembered).find(claim, now)
     }
 
     /// Whether a password will be looked at now. Counts as a wrong one until it is found right.
@@ -127,10 +142,32 @@ impl Shared {
         now: Instant,
     ) -> Result<(), LoginError> {
         let wait = lock(&self.throttle).begin(peer.remote.ip(), now);
-        wait.map_or(Ok(()), |wait| {
-            self.report(Security::LoadLimit, user, peer, now);
-            Err(LoginError::Throttled(wait))
-        })
+        match wait {
+            None => Ok(()),
+            Some(Wait::Address(wait)) => {
+                self.report(Security::LoadLimit, user, peer, now);
+                Err(LoginError::Throttled(wait))
+            }
+            Some(Wait::All(wait)) => {
+                self.report_crowd(now);
+                Err(LoginError::Crowded(wait))
+            }
+        }
+    }
+
+    /// Not with an address: who has to wait for others is not to be banned for them.
+    fn report_crowd(&self, now: Instant) {
+        let mut told = lock(&self.crowd_told);
+        if told.is_some_and(|at| now.saturating_duration_since(at) < CROWD_TIME) {
+            return;
+        }
+        *told = Some(now);
+        drop(told);
+        self.pbx.log(
+            Level::Warning,
+            "pbx_web: too many wrong passwords from many addresses; for now only those of addresses \
+             that somebody came in from are looked at",
+        );
     }
 
     /// Whether the password is right: for workers, after [`Self::begin_login`]. Remembers it.
@@ -158,7 +195,8 @@ impl Shared {
         if self.settings().users.get(user) != Some(known) {
             return Err(LoginError::Wrong);
         }
-        remembered.insert(user, password, known.role, now);
+        let claim = Claim { user, password, from: peer.remote.ip() };
+        remembered.insert(claim, known, now);
         drop(remembered);
         self.report(Security::SuccessfulAuth, user, peer, now);
         Ok((known.role, known.hash.clone()))

@@ -26,6 +26,17 @@ const GOOD_MAX: usize = 256;
 struct Tries {
     wrong: u32,
     last: Instant,
+    /// When the one before that was: a right one leaves no trace.
+    before: Instant,
+}
+
+/// Why a try is not heard, and for how long.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Wait {
+    /// Its address sent wrong ones.
+    Address(Duration),
+    /// Many addresses did. This one may have sent none.
+    All(Duration),
 }
 
 impl Tries {
@@ -49,37 +60,43 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// How long to wait before this try is heard, if at all. One that is heard counts as wrong
-    /// until [`Self::right`] says otherwise, so that many at once are no way around.
-    pub(crate) fn begin(&mut self, from: IpAddr, now: Instant) -> Option<Duration> {
+    /// How long a try of that address would wait now, if at all.
+    pub(crate) fn wait(&self, from: IpAddr, now: Instant) -> Option<Wait> {
         let from = network(from);
         let is_left = |until: Instant| {
             let wait = until.saturating_duration_since(now);
             (!wait.is_zero()).then_some(wait)
         };
         if let Some(wait) = self.tries.get(&from).and_then(|tries| is_left(tries.next())) {
+            return Some(Wait::Address(wait));
+        }
+        if self.good.contains(&from) {
+            return None;
+        }
+        let mut left = self.all.iter().filter_map(|at| is_left(*at + ALL_TIME));
+        let first = left.next()?;
+        (left.count() + 1 >= ALL_FREE).then_some(Wait::All(first))
+    }
+
+    /// How long to wait before this try is heard, if at all. One that is heard counts as wrong
+    /// until [`Self::right`] says otherwise, so that many at once are no way around.
+    pub(crate) fn begin(&mut self, from: IpAddr, now: Instant) -> Option<Wait> {
+        if let Some(wait) = self.wait(from, now) {
             return Some(wait);
         }
-        while self
-            .all
-            .front()
-            .is_some_and(|first| now.saturating_duration_since(*first) >= ALL_TIME)
-        {
-            self.all.pop_front();
-        }
+        let from = network(from);
         if !self.good.contains(&from) {
-            if self.all.len() >= ALL_FREE {
-                return self.all.front().and_then(|first| is_left(*first + ALL_TIME));
-            }
+            self.all.retain(|at| now.saturating_duration_since(*at) < ALL_TIME);
             self.all.push_back(now);
         }
         if self.tries.len() >= KEPT_MAX && !self.tries.contains_key(&from) {
             self.forget(now);
         }
-        let tries = self.tries.entry(from).or_insert(Tries { wrong: 0, last: now });
+        let tries = self.tries.entry(from).or_insert(Tries { wrong: 0, last: now, before: now });
         if now.saturating_duration_since(tries.last) > FORGET_AFTER {
             tries.wrong = 0;
         }
+        tries.before = tries.last;
         (tries.wrong, tries.last) = (tries.wrong.saturating_add(1), now);
         None
     }
@@ -89,7 +106,7 @@ impl Throttle {
     pub(crate) fn right(&mut self, from: IpAddr) {
         let from = network(from);
         if let Some(tries) = self.tries.get_mut(&from) {
-            tries.wrong = tries.wrong.saturating_sub(1);
+            (tries.wrong, tries.last) = (tries.wrong.saturating_sub(1), tries.before);
             if tries.wrong == 0 {
                 self.tries.remove(&from);
             }
@@ -115,7 +132,7 @@ impl Throttle {
 }
 
 /// One customer has a whole /64 of IPv6.
-fn network(from: IpAddr) -> IpAddr {
+pub(crate) fn network(from: IpAddr) -> IpAddr {
     match from.to_canonical() {
         IpAddr::V6(v6) => (v6.to_bits() & !u128::from(u64::MAX)).to_be_bytes().into(),
         v4 @ IpAddr::V4(_) => v4,
@@ -131,7 +148,9 @@ mod tests {
     }
 
     fn wait(throttle: &mut Throttle, from: IpAddr, now: Instant) -> u64 {
-        throttle.begin(from, now).map_or(0, |wait| wait.as_secs())
+        throttle.begin(from, now).map_or(0, |wait| match wait {
+            Wait::Address(wait) | Wait::All(wait) => wait.as_secs(),
+        })
     }
 
     #[test]
@@ -156,7 +175,7 @@ mod tests {
         for number in 1..=u32::try_from(ALL_FREE).expect("few") {
             assert_eq!(wait(&mut throttle, address(number), now), 0);
         }
-        assert_eq!(wait(&mut throttle, address(1000), now), ALL_TIME.as_secs());
+        assert_eq!(throttle.begin(address(1000), now), Some(Wait::All(ALL_TIME)));
         assert_eq!(wait(&mut throttle, address(0), now), 0, "whoever has been in is not kept out");
         assert_eq!(wait(&mut throttle, address(1000), now + ALL_TIME), 0);
     }
@@ -171,6 +190,31 @@ mod tests {
         throttle.right(address(1));
         assert_eq!(wait(&mut throttle, address(1), now), 0);
         assert_eq!(wait(&mut throttle, address(1), now), 1);
+    }
+
+    #[test]
+    fn a_right_password_leaves_no_trace() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        for _ in 0..FREE {
+            assert_eq!(wait(&mut throttle, address(1), now), 0);
+        }
+        let later = now + Duration::from_secs(1);
+        assert_eq!(wait(&mut throttle, address(1), later), 0);
+        throttle.right(address(1));
+        assert_eq!(wait(&mut throttle, address(1), later), 0, "it is not waited for once more");
+    }
+
+    #[test]
+    fn to_ask_how_long_is_no_try() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        for _ in 0..FREE {
+            assert_eq!(throttle.wait(address(1), now), None);
+            assert_eq!(wait(&mut throttle, address(1), now), 0);
+        }
+        for _ in 0..3 {
+            let second = Duration::from_secs(1);
+            assert_eq!(throttle.wait(address(1), now), Some(Wait::Address(second)));
+        }
     }
 
     #[test]

@@ -6,14 +6,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use httpd::{Peer, Request};
 
+use crate::remembered::Claim;
 use crate::shared::Shared;
-use crate::users::Role;
+use crate::users::{Role, User};
 
 /// Somebody who may ask.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Identity {
     pub(crate) user: String,
     pub(crate) role: Role,
+    /// Of the password that they came with: with another one they are not in any more.
+    pub(crate) hash: String,
     pub(crate) session: Option<OfSession>,
 }
 
@@ -41,8 +44,12 @@ impl Who {
         if let Some(basic) = request.headers.only("authorization") {
             // Whoever sends a password means it, and does not fall back to a cookie.
             let Some((user, password)) = basic_of(basic) else { return Self::Nobody };
-            return match shared.remembered(&user, &password, now) {
-                Some(role) => Self::Known(Identity { user, role, session: None }),
+            let from = peer.remote.ip();
+            let claim = Claim { user: &user, password: &password, from };
+            return match shared.remembered(claim, now) {
+                Some(User { role, hash }) => {
+                    Self::Known(Identity { user, role, hash, session: None })
+                }
                 None => Self::Claims { user, password },
             };
         }
@@ -50,8 +57,8 @@ impl Who {
         let mut sessions = shared.sessions();
         let Some(session) = sessions.find(&token, now) else { return Self::Nobody };
         let csrf = session.csrf.clone();
-        let (user, role) = (session.user.clone(), session.role);
-        Self::Known(Identity { user, role, session: Some(OfSession { token, csrf }) })
+        let (user, role, hash) = (session.user.clone(), session.role, session.hash.clone());
+        Self::Known(Identity { user, role, hash, session: Some(OfSession { token, csrf }) })
     }
 }
 
@@ -125,7 +132,8 @@ mod tests {
     #[test]
     fn a_change_needs_the_sessions_own_word() {
         let session = Some(OfSession { token: "t".into(), csrf: "word".into() });
-        let identity = Identity { user: "anna".into(), role: Role::Admin, session };
+        let (user, role, hash) = ("anna".into(), Role::Admin, String::new());
+        let identity = Identity { user, role, hash, session };
         assert!(identity.may_change(Some(b"word")));
         for wrong in [None, Some(&b""[..]), Some(b"wor"), Some(b"word2"), Some(b"xord")] {
             assert!(!identity.may_change(wrong), "{wrong:?}");

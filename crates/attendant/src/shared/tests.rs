@@ -81,3 +81,31 @@ fn a_reload_that_takes_the_last_rule_away_lets_in_nobody_but_this_machine() {
     }
     assert!(shared.admits(address("127.0.0.1")) && shared.admits(address("::1")));
 }
+
+fn peer(from: &str) -> Peer {
+    let at = |text: &str| std::net::SocketAddr::new(address(text), 8011);
+    Peer { remote: at(from), local: at("192.0.2.99"), is_secure: false }
+}
+
+#[test]
+fn who_has_to_wait_for_others_is_told_so_and_not_accused() {
+    let (shared, notes) = shared(&["permit = ::/0", "permit = 0.0.0.0/0"]);
+    let now = Instant::now();
+    assert_eq!(shared.begin_login("anna", &peer("192.0.2.7"), now), Ok(()));
+    assert!(shared.login("anna", PASSWORD, &peer("192.0.2.7"), now).is_ok());
+    let mut number = 0_u8;
+    let refused = loop {
+        let from = format!("198.51.100.{number}");
+        if let Err(error) = shared.begin_login("anna", &peer(&from), now) {
+            break error;
+        }
+        number += 1;
+    };
+    assert!(refused.to_string().contains("from many addresses; try again in 60 s"), "{refused}");
+    assert!(shared.begin_login("anna", &peer("203.0.113.1"), now).is_err());
+    assert_eq!(lock(&notes.security)[..], [Security::SuccessfulAuth], "nobody is banned for it");
+    let log = lock(&notes.log);
+    assert!(log.len() == 1 && log[0].contains("from many addresses"), "{log:?}");
+    assert!(!log[0].contains("198.51.100") && !log[0].contains("203.0.113"), "{log:?}");
+    assert_eq!(shared.begin_login("anna", &peer("192.0.2.7"), now), Ok(()), "they came in before");
+}

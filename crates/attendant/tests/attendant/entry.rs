@@ -1,7 +1,7 @@
 //! Who gets in, and how far: passwords, sessions, roles, access lists, names and origins.
 
 use crate::rig::{PASSWORD, Rig, admin_line};
-use attendant::Security;
+use attendant::{Role, Security, new_user};
 
 #[test]
 fn nobody_gets_anything_but_the_door() {
@@ -130,6 +130,55 @@ fn wrong_passwords_at_speed_are_not_even_looked_at() {
     assert!(rig.fake.state.events(Security::LoadLimit) >= 5);
     let log = rig.fake.state.log.lock().expect("unpoisoned").join("\n");
     assert!(log.contains("127.0.0.1 (\"admin\") sent a wrong name or password"), "{log}");
+}
+
+#[test]
+fn a_password_that_was_right_of_late_is_no_way_around_the_wait() {
+    let rig = Rig::new();
+    let admin = rig.admin();
+    assert_eq!(admin.get("/api/session").status, 200);
+    let mut statuses = (0..12).map(|number| {
+        rig.program("admin", &format!("wrong password {number}")).get("/api/session").status
+    });
+    assert!(statuses.any(|status| status == 429), "it has to wait");
+    assert_eq!(admin.get("/api/session").status, 429, "and could be guessed at speed otherwise");
+}
+
+#[test]
+fn many_who_log_in_at_once_are_all_let_in() {
+    let rig = Rig::new();
+    let credentials = format!("{{\"user\":\"admin\",\"password\":\"{PASSWORD}\"}}");
+    std::thread::scope(|threads| {
+        for _ in 0..12 {
+            let (nobody, credentials) = (rig.nobody(), &credentials);
+            threads.spawn(move || {
+                assert_eq!(nobody.post("/api/session", credentials).status, 200);
+            });
+        }
+    });
+    assert_eq!(rig.fake.state.events(Security::LoadLimit), 0);
+}
+
+#[test]
+fn another_password_ends_what_the_old_one_opened() {
+    let rig = Rig::new();
+    let (browser, _) = rig.browser("admin");
+    let paths = ["/api/log/events", "/api/console/events"];
+    let mut streams = Vec::new();
+    for client in [rig.admin(), browser] {
+        for path in paths {
+            let mut stream = client.follow(path);
+            stream.until("\r\n\r\n");
+            streams.push(stream);
+        }
+    }
+    let begun = std::time::Instant::now();
+    let other = new_user("admin", Role::Admin, Some("another one it is")).expect("a user").line;
+    rig.reload(&format!("[users]\n{other}\n"));
+    for stream in streams {
+        stream.end();
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "at once, not with the next ping");
 }
 
 #[test]
