@@ -1,14 +1,12 @@
 //! What programs and pages ask for, as JSON.
 
-use std::sync::Arc;
-
 use httpd::{Again, Answer, Context, Method, Peer, Request, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::console::{ConsoleError, RunView};
 use crate::control::{self, ControlError};
 use crate::desk::{Asked, Desk, now, refused_login};
-use crate::pbx::{Level, Pbx};
+use crate::pbx::Level;
 use crate::routes::{Api, Route};
 use crate::shared::{LoginError, Shared};
 use crate::universal::{Registration, Variables};
@@ -248,10 +246,11 @@ impl Desk {
     }
 
     pub(crate) fn plain(&self, asked: &Asked<'_>) -> Answer {
-        let (pbx, who): (Arc<dyn Pbx>, Identity) = (self.shared.pbx.clone(), asked.who.clone());
+        let (shared, who) = (self.shared.clone(), asked.who.clone());
         work(move || {
+            let figures = shared.views.figures(&*shared.pbx);
             let csrf = who.session.as_ref().map(|session| session.csrf.as_str());
-            reply::page(200, pages::plain(&*pbx, &who.user, csrf))
+            reply::page(200, pages::plain(&figures, &who.user, csrf))
         })
     }
 }

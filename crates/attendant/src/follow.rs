@@ -60,6 +60,9 @@ struct Output<'a> {
 
 impl Desk {
     pub(crate) fn follow_feed(&mut self, context: &mut Context<'_>, asked: Asked<'_>) -> Answer {
+        if self.feeders == 0 {
+            self.shared.views.begin_following();
+        }
         self.feeders += 1;
         // At once, and not with the next look: that may be half a second away.
         self.tick_feed(context);
@@ -70,7 +73,9 @@ impl Desk {
         let settings = self.shared.settings();
         let socket = self.shared.pbx.control_socket();
         let from = last_event(&asked)
-            .map_or(self.log.next_seq().saturating_sub(LINES_BEFORE), |last| last + 1);
+            .map_or(self.log.next_seq().saturating_sub(LINES_BEFORE), |last| {
+                last.saturating_add(1)
+            });
         self.log.follow(context, &socket, settings.verbose);
         self.follow(context, asked, What::Log(from.min(self.log.next_seq())))
     }

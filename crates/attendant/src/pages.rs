@@ -23,7 +23,7 @@ pub(crate) fn login(error: Option<&str>) -> String {
     let error = error.map_or_else(String::new, |error| {
         format!("<p class=\"problem\" role=\"alert\">{}</p>", for_html(error))
     });
-    include_str!("pages/login.html").replace("{{error}}", &error)
+    fill(include_str!("pages/login.html"), &[("error", &error)])
 }
 
 /// The fields of a form, if the body is one.
@@ -36,8 +36,42 @@ pub(crate) fn form(request: &Request) -> HashMap<String, String> {
     httpd::pairs(text).collect()
 }
 
+/// What the page without script says of the PBX, for all who ask.
+pub(crate) struct Figures {
+    rows: String,
+    calls: String,
+}
+
 /// How the PBX is, without script.
-pub(crate) fn plain(pbx: &dyn Pbx, user: &str, csrf: Option<&str>) -> String {
+pub(crate) fn plain(figures: &Figures, user: &str, csrf: Option<&str>) -> String {
+    let csrf = csrf.map_or_else(String::new, |csrf| {
+        format!("<input type=\"hidden\" name=\"csrf\" value=\"{}\">", for_html(csrf))
+    });
+    let values = [
+        ("rows", figures.rows.as_str()),
+        ("calls", &figures.calls),
+        ("user", &for_html(user)),
+        ("csrf", &csrf),
+    ];
+    fill(include_str!("pages/plain.html"), &values)
+}
+
+/// Puts values in the place of a template's `{{name}}`s, in one pass: what a value says is no
+/// template.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let (mut html, mut rest) = (String::with_capacity(template.len()), template);
+    while let Some((before, tail)) = rest.split_once("{{")
+        && let Some((name, after)) = tail.split_once("}}")
+    {
+        html.push_str(before);
+        html.push_str(values.iter().find(|(is, _)| *is == name).map_or("", |(_, value)| value));
+        rest = after;
+    }
+    html + rest
+}
+
+/// Asks for them. For workers.
+pub(crate) fn figures(pbx: &dyn Pbx) -> Figures {
     let system = pbx.system();
     let mut rows = String::new();
     let mut row = |name: &str, value: &str| {
@@ -55,7 +89,9 @@ pub(crate) fn plain(pbx: &dyn Pbx, user: &str, csrf: Option<&str>) -> String {
     let online = peers.iter().filter(|peer| peer.state == PeerState::Online).count();
     row("Peers online", &format!("{online} of {}", peers.len()));
     let mut calls = String::new();
-    for channel in pbx.channels() {
+    let mut channels = pbx.channels();
+    channels.sort_by(|a, b| a.name.cmp(&b.name));
+    for channel in channels {
         let _ = write!(
             calls,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
@@ -66,14 +102,7 @@ pub(crate) fn plain(pbx: &dyn Pbx, user: &str, csrf: Option<&str>) -> String {
             span(channel.duration)
         );
     }
-    let csrf = csrf.map_or_else(String::new, |csrf| {
-        format!("<input type=\"hidden\" name=\"csrf\" value=\"{}\">", for_html(csrf))
-    });
-    include_str!("pages/plain.html")
-        .replace("{{rows}}", &rows)
-        .replace("{{calls}}", &calls)
-        .replace("{{user}}", &for_html(user))
-        .replace("{{csrf}}", &csrf)
+    Figures { rows, calls }
 }
 
 /// `3 d 4 h`, `5 min 6 s`.
@@ -86,5 +115,19 @@ fn span(duration: Duration) -> String {
         (0, 0, _) => format!("{minutes} min {rest} s"),
         (0, _, _) => format!("{hours} h {minutes} min"),
         _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_is_called_is_no_template() {
+        let calls = "{{csrf}} {{user}} {{".to_owned();
+        let page = plain(&Figures { rows: "{{calls}}".into(), calls }, "anna", Some("word"));
+        assert!(page.contains("<tbody>{{calls}}</tbody>"), "{page}");
+        assert!(page.contains("<tbody>{{csrf}} {{user}} {{</tbody>"), "{page}");
+        assert!(page.contains("value=\"word\"><span>anna</span>"), "{page}");
     }
 }

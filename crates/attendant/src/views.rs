@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::pages::{self, Figures};
 use crate::pbx::{Channel, Module, Pbx, Peer, System};
 use crate::shared::lock;
 use crate::universal;
@@ -33,7 +34,13 @@ pub(crate) const FED: [View; 3] = [View::Status, View::Channels, View::Peers];
 
 /// The newest answers.
 #[derive(Default)]
-pub(crate) struct Views(Mutex<Inner>);
+pub(crate) struct Views {
+    inner: Mutex<Inner>,
+    /// Held while one of them is looked at: who asks meanwhile gets what is seen then.
+    looking: [Mutex<()>; 4],
+    /// Of the page without script; held as well.
+    figures: Mutex<Option<(Instant, Arc<Figures>)>>,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -50,6 +57,7 @@ struct Kept {
 #[derive(Default)]
 struct Feed {
     system: System,
+    has_universal: bool,
     channels: Vec<Channel>,
     peers: Vec<Peer>,
     sent: [Fed; FED.len()],
@@ -90,16 +98,20 @@ struct Peers<'a> {
 impl Views {
     /// The answer, if there is one that is new enough.
     pub(crate) fn fresh(&self, view: View, now: Instant) -> Option<Arc<[u8]>> {
-        let inner = lock(&self.0);
+        let inner = lock(&self.inner);
         let kept = inner.kept[view as usize].as_ref()?;
         let age = now.saturating_duration_since(kept.at);
         (age < FRESH).then(|| kept.json.clone())
     }
 
-    /// Asks the PBX. For workers.
+    /// Asks the PBX, unless somebody else just has. For workers.
     pub(crate) fn look(&self, view: View, pbx: &dyn Pbx) -> Arc<[u8]> {
+        let _looking = lock(&self.looking[view as usize]);
+        if let Some(json) = self.fresh(view, Instant::now()) {
+            return json;
+        }
         let json: Arc<[u8]> = match view {
-            View::Status => status(&pbx.system(), pbx),
+            View::Status => status(&pbx.system(), has_universal(pbx)),
             View::Modules => json(&Modules { modules: pbx.modules() }),
             View::Channels => json(&Channels { channels: &channels(pbx) }),
             View::Peers => json(&Peers { peers: &peers(pbx) }),
@@ -108,14 +120,33 @@ impl Views {
         json
     }
 
+    /// The same for the page without script.
+    pub(crate) fn figures(&self, pbx: &dyn Pbx) -> Arc<Figures> {
+        let mut kept = lock(&self.figures);
+        if let Some((at, figures)) = &*kept
+            && at.elapsed() < FRESH
+        {
+            return figures.clone();
+        }
+        let figures = Arc::new(pages::figures(pbx));
+        *kept = Some((Instant::now(), figures.clone()));
+        figures
+    }
+
     fn keep(&self, view: View, json: &Arc<[u8]>) {
         let kept = Kept { at: Instant::now(), json: json.clone() };
-        lock(&self.0).kept[view as usize] = Some(kept);
+        lock(&self.inner).kept[view as usize] = Some(kept);
+    }
+
+    /// Somebody follows after nobody did: what was seen before is old, and the feed looks at once.
+    pub(crate) fn begin_following(&self) {
+        let feed = &mut lock(&self.inner).feed;
+        (feed.sent, feed.due) = (Default::default(), None);
     }
 
     /// Whether the feed is to look now; if so, nobody else is told so until it has.
     pub(crate) fn begin_feed(&self, now: Instant) -> bool {
-        let feed = &mut lock(&self.0).feed;
+        let feed = &mut lock(&self.inner).feed;
         let is_due = !feed.is_running && feed.due.is_none_or(|due| due <= now);
         feed.is_running |= is_due;
         is_due
@@ -123,25 +154,26 @@ impl Views {
 
     /// When the feed looks next.
     pub(crate) fn feed_due(&self, now: Instant) -> Instant {
-        let feed = &lock(&self.0).feed;
+        let feed = &lock(&self.inner).feed;
         let due = feed.due.unwrap_or(now);
         if feed.is_running { due.max(now + FEED_PERIOD) } else { due }
     }
 
     /// It could not be begun: try later.
     pub(crate) fn put_off_feed(&self, now: Instant) {
-        let feed = &mut lock(&self.0).feed;
+        let feed = &mut lock(&self.inner).feed;
         (feed.is_running, feed.due) = (false, Some(now + FEED_PERIOD));
     }
 
-    /// Looks at everything, for workers. Says whether anything has changed. What only grows with
-    /// time is no change: pages count on by themselves.
-    pub(crate) fn look_for_feed(&self, pbx: &dyn Pbx) -> bool {
+    /// Looks at everything, for workers. What only grows with time is no change: pages count on by
+    /// themselves.
+    pub(crate) fn look_for_feed(&self, pbx: &dyn Pbx) {
         let begun = Instant::now();
         let _again = LookAgain(self);
-        let (system, channels, peers) = (pbx.system(), channels(pbx), peers(pbx));
+        let (system, has_universal) = (pbx.system(), has_universal(pbx));
+        let (channels, peers) = (channels(pbx), peers(pbx));
         let json = [
-            status(&system, pbx),
+            status(&system, has_universal),
             json(&Channels { channels: &channels }),
             json(&Peers { peers: &peers }),
         ];
@@ -149,23 +181,27 @@ impl Views {
             self.keep(view, json);
         }
         let (system, channels) = timeless(system, channels);
-        let feed = &mut lock(&self.0).feed;
+        let feed = &mut lock(&self.inner).feed;
         let is_new = feed.sent.iter().map(|fed| fed.version == 0);
-        let has_changed = [feed.system != system, feed.channels != channels, feed.peers != peers];
+        let has_changed = [
+            (&feed.system, feed.has_universal) != (&system, has_universal),
+            feed.channels != channels,
+            feed.peers != peers,
+        ];
         let changed: Vec<bool> = is_new.zip(has_changed).map(|(new, other)| new || other).collect();
-        for ((fed, json), is_changed) in feed.sent.iter_mut().zip(json).zip(&changed) {
+        for ((fed, json), is_changed) in feed.sent.iter_mut().zip(json).zip(changed) {
             // Who begins to follow gets the newest, changed or not.
-            *fed = Fed { version: fed.version + u64::from(*is_changed), json };
+            *fed = Fed { version: fed.version + u64::from(is_changed), json };
         }
         (feed.system, feed.channels, feed.peers) = (system, channels, peers);
+        feed.has_universal = has_universal;
         let pause = FEED_PERIOD.max(begun.elapsed() * FEED_SHARE);
         (feed.is_running, feed.due) = (false, Some(Instant::now() + pause));
-        changed.contains(&true)
     }
 
     /// What the feed has, if it has looked.
     pub(crate) fn fed(&self) -> [Fed; FED.len()] {
-        lock(&self.0).feed.sent.clone()
+        lock(&self.inner).feed.sent.clone()
     }
 }
 
@@ -174,7 +210,7 @@ struct LookAgain<'a>(&'a Views);
 
 impl Drop for LookAgain<'_> {
     fn drop(&mut self) {
-        let feed = &mut lock(&self.0.0).feed;
+        let feed = &mut lock(&self.0.inner).feed;
         if std::mem::take(&mut feed.is_running) {
             feed.due = Some(Instant::now() + FEED_PERIOD);
         }
@@ -193,8 +229,11 @@ impl View {
     }
 }
 
-fn status(system: &System, pbx: &dyn Pbx) -> Arc<[u8]> {
-    let universal = pbx.is_running(universal::MODULE);
+fn has_universal(pbx: &dyn Pbx) -> bool {
+    pbx.is_running(universal::MODULE)
+}
+
+fn status(system: &System, universal: bool) -> Arc<[u8]> {
     json(&Status { system, universal, version: env!("CARGO_PKG_VERSION") })
 }
 

@@ -31,12 +31,57 @@ fn the_pbx_is_shown_as_it_is() {
 #[test]
 fn many_who_ask_at_once_make_asterisk_look_few_times() {
     let rig = Rig::new();
-    let (admin, begun) = (rig.admin(), Instant::now());
-    for _ in 0..100 {
-        assert_eq!(admin.get("/api/channels").status, 200);
+    let admin = rig.admin();
+    assert_eq!(admin.get("/api/session").status, 200);
+    for path in ["/api/channels", "/plain"] {
+        let before = rig.fake.state.looks.load(Ordering::SeqCst);
+        let begun = Instant::now();
+        std::thread::scope(|threads| {
+            for _ in 0..20 {
+                let admin = admin.clone();
+                threads.spawn(move || assert_eq!(admin.get(path).status, 200));
+            }
+        });
+        let looks = (rig.fake.state.looks.load(Ordering::SeqCst) - before) as u128;
+        assert!(looks <= begun.elapsed().as_millis() / 200 + 1, "{path}: {looks} looks");
     }
-    let looks = rig.fake.state.looks.load(Ordering::SeqCst) as u128;
-    assert!(looks <= begun.elapsed().as_millis() / 200 + 1, "{looks} looks");
+}
+
+#[test]
+fn the_page_without_script_has_channels_in_their_order() {
+    let rig = Rig::new();
+    *rig.fake.state.channels.lock().expect("unpoisoned") = ["PJSIP/9-1", "IAX2/b-1", "PJSIP/1-1"]
+        .map(|name| channel(name, "1", "Up", ["1", "2"]))
+        .into();
+    let page = rig.admin().get("/plain").body;
+    let at = |name: &str| page.find(name).expect("it is there");
+    assert!(at("IAX2/b-1") < at("PJSIP/1-1") && at("PJSIP/1-1") < at("PJSIP/9-1"), "{page}");
+}
+
+#[test]
+fn who_follows_after_a_pause_sees_nothing_of_before() {
+    let rig = Rig::new();
+    let set_peer = |name: &str| {
+        let one = peer("PJSIP", name, PeerState::Online, "");
+        *rig.fake.state.peers.lock().expect("unpoisoned") = vec![one];
+    };
+    set_peer("before");
+    let mut feed = rig.admin().follow("/api/events");
+    feed.until("\"resource\":\"before\"");
+    drop(feed);
+    wait_until_quiet(&rig);
+    set_peer("now");
+    let first = rig.admin().follow("/api/events").until("\"resource\":\"now\"");
+    assert!(!first.contains("\"resource\":\"before\""), "{first}");
+}
+
+#[test]
+fn an_open_page_learns_that_the_module_of_variables_comes_and_goes() {
+    let rig = Rig::new();
+    let mut feed = rig.admin().follow("/api/events");
+    feed.until("\"universal\":false");
+    rig.fake.state.has_universal.store(true, Ordering::SeqCst);
+    feed.until("\"universal\":true");
 }
 
 #[test]
@@ -78,7 +123,12 @@ fn without_followers_asterisk_is_not_looked_at() {
     let before = looks();
     rig.wait_until("it looks again", || looks() > before + 1);
     drop(feed);
-    // Whoever has gone is noticed with the next thing that is sent, or at once; then it is quiet.
+    wait_until_quiet(&rig);
+}
+
+/// Whoever has gone is noticed with the next thing that is sent, or at once; then it is quiet.
+fn wait_until_quiet(rig: &Rig) {
+    let looks = || rig.fake.state.looks.load(Ordering::SeqCst);
     let quiet_for = |time: Duration| {
         let (begun, before) = (Instant::now(), looks());
         rig.wait_until("time has passed", || begun.elapsed() > time || looks() != before);
@@ -241,6 +291,17 @@ fn all_who_follow_the_log_share_one_console_and_nobody_is_none() {
         state.say(b"more");
         state.consoles.load(Ordering::SeqCst) == 0
     });
+}
+
+#[test]
+fn the_largest_number_of_a_line_is_a_number_like_any_other() {
+    let rig = Rig::new();
+    let late = rig.admin().with(&format!("Last-Event-ID: {}", u64::MAX));
+    let mut follower = late.follow("/api/log/events");
+    follower.until("\r\n\r\n");
+    rig.wait_until("it listens", || rig.fake.state.listeners() == 1);
+    rig.fake.state.say(b"here it is");
+    follower.until("here it is");
 }
 
 #[test]
