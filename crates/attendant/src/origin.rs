@@ -70,12 +70,15 @@ fn is_ours(name: &str, local: IpAddr, hostnames: &[String]) -> bool {
         || hostnames.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// Whether `origin` is the server that `host` means.
+/// Whether `origin` is the server that `host` means. What is plain here may have come over TLS to a
+/// proxy: then the page's scheme is https.
 fn is_same(origin: &str, host: &str, is_secure: bool) -> bool {
-    let (scheme, port) = if is_secure { ("https://", ":443") } else { ("http://", ":80") };
-    let Some(authority) = origin.strip_prefix(scheme) else { return false };
-    let without = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
-    without(authority) == without(host)
+    let (tls, plain) = (("https://", ":443"), ("http://", ":80"));
+    let schemes: &[_] = if is_secure { &[tls] } else { &[plain, tls] };
+    schemes.iter().any(|(scheme, port)| {
+        let without = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
+        origin.strip_prefix(scheme).is_some_and(|authority| without(authority) == without(host))
+    })
 }
 
 #[cfg(test)]
@@ -108,7 +111,14 @@ mod tests {
         assert!(is_same("http://pbx", "pbx:80", false));
         assert!(is_same("https://pbx:443", "pbx", true));
         assert!(!is_same("http://pbx:8012", "pbx:8011", false));
-        assert!(!is_same("https://pbx:8011", "pbx:8011", false));
+        assert!(!is_same("http://pbx", "pbx", true));
+        assert!(is_same("https://pbx", "pbx", false), "behind a proxy that ends TLS");
+        assert!(is_same("https://pbx:8443", "pbx:8443", false));
+        assert!(is_same("https://pbx", "pbx:443", false));
+        assert!(!is_same("https://pbx", "pbx:80", false), "that is http's");
+        assert!(!is_same("http://pbx", "pbx:443", false));
+        assert!(!is_same("https://pbx:8012", "pbx:8011", false));
+        assert!(!is_same("https://evil", "pbx", false));
         assert!(!is_same("null", "pbx:8011", false));
         assert!(!is_same("http://evil", "pbx", false));
     }
