@@ -66,25 +66,21 @@ impl Command for Passwd {
     type Module = PbxWeb;
     const WORDS: &'static CStr = c"pbx_web passwd";
     const SUMMARY: &'static CStr = c"Make a user of the web pages";
-    const USAGE: &'static CStr = c"Usage: pbx_web passwd NAME [admin|viewer [PASSWORD]]\n\
+    const USAGE: &'static CStr = c"Usage: pbx_web passwd NAME [admin|viewer]\n\
         \x20      Prints the line for NAME in [users] of pbx_web.conf. A viewer sees how\n\
         \x20      Asterisk is; an admin runs CLI commands and reads the log, too.\n\
-        \x20      Without PASSWORD one is made, and printed this once. One that is given here\n\
-        \x20      stays in the console's history.\n";
+        \x20      The password is made, and printed this once.\n";
 
     fn run(_module: &PbxWeb, args: Args<'_>, out: &mut Output) -> Outcome {
         let word = |index| args.get(index).map(|word| word.to_str());
-        let (Some(Ok(name)), 1..=3) = (word(0), args.len()) else { return Outcome::ShowUsage };
+        let (Some(Ok(name)), 1..=2) = (word(0), args.len()) else { return Outcome::ShowUsage };
         let role = match word(1) {
             None | Some(Ok("admin")) => Role::Admin,
             Some(Ok("viewer")) => Role::Viewer,
             Some(_) => return Outcome::ShowUsage,
         };
-        let Ok(password) = word(2).transpose() else {
-            let _ = writeln!(out, "A password here is UTF-8");
-            return Outcome::Failure;
-        };
-        match new_user(name, role, password) {
+        // None is taken from here: the console keeps what was typed in its history.
+        match new_user(name, role, None) {
             Ok(user) => {
                 if let Some(password) = &user.password {
                     let _ = writeln!(out, "The password of {name}, which is shown this once:");
