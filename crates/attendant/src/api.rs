@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::console::{ConsoleError, RunView};
 use crate::control::{self, ControlError};
 use crate::desk::{Asked, Desk, now, refused_login};
+use crate::follow::STREAMS_PER_USER;
 use crate::pbx::Level;
 use crate::routes::{Api, Route};
 use crate::shared::{LoginError, Shared};
@@ -13,7 +14,7 @@ use crate::universal::{Registration, Variables};
 use crate::users::Role;
 use crate::views::View;
 use crate::who::{Identity, set_cookie};
-use crate::{pages, reply, text, universal};
+use crate::{pages, reply, universal};
 
 /// How long the candidates of a completion may be together.
 const CANDIDATES_MAX_BYTES: usize = 256 * 1024;
@@ -77,6 +78,14 @@ struct Log<'a> {
 
 impl Desk {
     pub(crate) fn api(&mut self, context: &mut Context<'_>, asked: Asked<'_>, api: Api) -> Answer {
+        if api.is_stream() && !self.has_room(&asked.who.user) {
+            let full = format!(
+                "{} already follows {STREAMS_PER_USER} streams, and no more may be; close pages or \
+                 programs that do",
+                asked.who.user
+            );
+            return now(reply::refusal(429, &full).with_header("Retry-After", "10"));
+        }
         match api {
             Api::Session if asked.request.method == Method::Delete => {
                 self.logout(&asked);
@@ -152,9 +161,9 @@ impl Desk {
         let begun = self.console.begin(context, &socket, (user, &command), most);
         now(match begun {
             Ok(id) => {
-                let shown = text::for_log(&command);
-                let from = asked.peer.remote.ip();
-                let line = format!("pbx_web: {user} from {from} runs: {shown}");
+                // All of it: it is not long, and has no control characters in it.
+                let (command, from) = (command.trim(), asked.peer.remote.ip());
+                let line = format!("pbx_web: {user} from {from} runs: {command}");
                 self.shared.pbx.log(Level::Notice, &line);
                 reply::value(202, &Begun { id })
                     .with_header("Location", format!("/api/console/{id}"))
@@ -210,16 +219,12 @@ impl Desk {
             Ok(credentials) => credentials,
             Err(refusal) => return now(refusal),
         };
-        let refused = move |error: LoginError| match is_form {
-            true => {
-                let status = refused_login(error).status;
-                reply::page(status, pages::login(Some(&error.to_string())))
-            }
+        let refused = move |error: LoginError| {
             // Somebody types it in: no browser is to ask for it as well.
-            false => {
-                let mut refusal = refused_login(error);
-                refusal.headers.retain(|(name, _)| *name != "WWW-Authenticate");
-                refusal
+            let refusal = refused_login(error, false);
+            match is_form {
+                true => reply::page(refusal.status, pages::login(Some(&error.to_string()))),
+                false => refusal,
             }
         };
         let at = context.now();
@@ -293,9 +298,7 @@ fn refused_command(error: &ConsoleError) -> Response {
 
 /// A body that says that it is JSON, and is. Pages elsewhere cannot send one without asking.
 fn json_of<T: for<'d> Deserialize<'d>>(request: &Request) -> Result<T, Response> {
-    let content_type = request.headers.only("content-type").unwrap_or_default();
-    let content_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    if !content_type.trim_ascii().eq_ignore_ascii_case(b"application/json") {
+    if !reply::is_json(request) {
         return Err(reply::refusal(415, "send application/json"));
     }
     serde_json::from_slice(&request.body)

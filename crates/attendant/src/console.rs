@@ -184,6 +184,12 @@ impl Console {
         Ok(())
     }
 
+    /// Forgets what is old; returns when something else will be.
+    pub(crate) fn tick(&mut self, now: Instant) -> Option<Instant> {
+        self.forget_old(now);
+        self.runs.values().filter_map(|run| run.ended).min().map(|at| at + ENDED_KEPT)
+    }
+
     /// Those that ended long ago, or before many others, are forgotten.
     fn forget_old(&mut self, now: Instant) {
         self.runs.retain(|_, run| {
@@ -270,5 +276,39 @@ impl Run {
             dropped_bytes: self.dropped_bytes,
             failure: self.failure,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(at: Instant) -> Run {
+        Run {
+            command: "core show uptime".into(),
+            user: "anna".into(),
+            begun: at,
+            ended: Some(at),
+            socket: None,
+            cleaner: Cleaner::default(),
+            output: "x".repeat(OUTPUT_MAX_BYTES),
+            greeting: None,
+            dropped_bytes: 0,
+            is_left: false,
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn what_ended_long_ago_is_forgotten_though_no_other_one_begins() {
+        let (mut console, now) = (Console::default(), Instant::now());
+        let later = now + ENDED_KEPT / 2;
+        console.runs.extend([(1, ended(now)), (2, ended(later))]);
+        assert_eq!(console.tick(later), Some(now + ENDED_KEPT));
+        assert_eq!(console.runs.len(), 2);
+        assert_eq!(console.tick(now + ENDED_KEPT), Some(later + ENDED_KEPT));
+        assert_eq!(console.runs.len(), 1);
+        assert_eq!(console.tick(later + ENDED_KEPT), None);
+        assert!(console.runs.is_empty());
     }
 }

@@ -105,6 +105,9 @@ impl Desk {
         if !request.method.is_safe() && !who.may_change(csrf.as_deref()) {
             return now(reply::refusal(403, "a change needs the session's X-CSRF-Token"));
         }
+        if who.session.is_none() && is_form_like(&request) {
+            return now(reply::refusal(415, "send application/json"));
+        }
         let asked = Asked { request, peer, who };
         match route {
             Route::Home => now(reply::page(200, pages::shell())),
@@ -130,6 +133,7 @@ impl Desk {
         password: String,
     ) -> Answer {
         let (shared, peer, at) = (self.shared.clone(), *peer, context.now());
+        let is_asked = !is_browser(&request);
         Answer::Work(Box::new(move || {
             let claim = Claim { user: &user, password: &password, from: peer.remote.ip() };
             if shared.remembered(claim, at).is_some() {
@@ -138,7 +142,7 @@ impl Desk {
             let begun = shared.begin_login(&user, &peer, at);
             match begun.and_then(|()| shared.login(&user, &password, &peer, at)) {
                 Ok(_) => Again::Request(request),
-                Err(error) => Again::Respond(refused_login(error)),
+                Err(error) => Again::Respond(refused_login(error, is_asked)),
             }
         }))
     }
@@ -150,13 +154,13 @@ impl Desk {
     }
 }
 
-/// Says who may not come in, and when they may try again.
-pub(crate) fn refused_login(error: LoginError) -> Response {
+/// Says who may not come in, and when they may try again; and asks for another password, if that
+/// may be.
+pub(crate) fn refused_login(error: LoginError, is_asked: bool) -> Response {
     let refusal = |status| reply::refusal(status, &error.to_string());
     match error {
-        LoginError::Wrong => {
-            refusal(401).with_header("WWW-Authenticate", "Basic realm=\"pbx_web\"")
-        }
+        LoginError::Wrong if is_asked => refusal(401).with_header("WWW-Authenticate", CHALLENGE),
+        LoginError::Wrong => refusal(401),
         LoginError::Throttled(wait) | LoginError::Crowded(wait) => {
             refusal(429).with_header("Retry-After", wait.as_secs().max(1).to_string())
         }
@@ -170,10 +174,30 @@ fn unknown(request: &Request, route: Route) -> Response {
         return reply::see_other("/login");
     }
     let refusal = reply::refusal(401, "log in, or send a name and a password (Basic)");
-    match request.headers.all("sec-fetch-mode").next() {
-        Some(_) => refusal,
-        None => refusal.with_header("WWW-Authenticate", "Basic realm=\"pbx_web\""),
+    match is_browser(request) {
+        true => refusal,
+        false => refusal.with_header("WWW-Authenticate", CHALLENGE),
     }
+}
+
+/// What asks a program for a name and a password.
+const CHALLENGE: &str = "Basic realm=\"pbx_web\"";
+
+/// Whether it looks like a browser's. Over plain HTTP there is no `Sec-Fetch-Mode`.
+fn is_browser(request: &Request) -> bool {
+    const SEC_FETCH: &[u8] = b"sec-fetch-";
+    request.headers.iter().any(|(name, value)| {
+        let has_name = |other: &[u8]| name.eq_ignore_ascii_case(other);
+        name.get(..SEC_FETCH.len()).is_some_and(|name| name.eq_ignore_ascii_case(SEC_FETCH))
+            || has_name(b"upgrade-insecure-requests")
+            || has_name(b"accept") && memchr::memmem::find(value, b"text/html").is_some()
+    })
+}
+
+/// Whether a page elsewhere could have a browser send it without asking first. One that was given a
+/// password sends it along. What is JSON and what deletes it asks for, and is not told that it may.
+fn is_form_like(request: &Request) -> bool {
+    !request.method.is_safe() && request.method != Method::Delete && !reply::is_json(request)
 }
 
 fn asset_of(asset: Asset) -> Response {
@@ -219,6 +243,7 @@ impl Service for Desk {
     fn tick(&mut self, context: &mut Context<'_>) -> Option<Instant> {
         let log = self.tick_log(context);
         let feed = self.tick_feed(context);
-        [log, feed].into_iter().flatten().min()
+        let console = self.console.tick(context.now());
+        [log, feed, console].into_iter().flatten().min()
     }
 }

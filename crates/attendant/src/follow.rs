@@ -18,6 +18,9 @@ use crate::who::{Identity, OfSession};
 
 /// So often at least a stream says something, so that both ends notice when the other is gone.
 const PING_EVERY: Duration = Duration::from_secs(15);
+/// What one user may follow at once: fewer than there are streams ([`httpd::Limits`]), so that
+/// nobody has them all.
+pub(crate) const STREAMS_PER_USER: usize = 16;
 /// How many lines of the log go into one event.
 const LINES_AN_EVENT: usize = 100;
 /// How much of a command's output goes into one event.
@@ -59,6 +62,12 @@ struct Output<'a> {
 }
 
 impl Desk {
+    /// Whether that user may follow something else.
+    pub(crate) fn has_room(&self, user: &str) -> bool {
+        let theirs = self.follows.values().filter(|follow| follow.who.user == user);
+        theirs.count() < STREAMS_PER_USER
+    }
+
     pub(crate) fn follow_feed(&mut self, context: &mut Context<'_>, asked: Asked<'_>) -> Answer {
         if self.feeders == 0 {
             self.shared.views.begin_following();

@@ -1,6 +1,6 @@
 //! The live log: one console of Asterisk's for all who follow it, opened while somebody does.
 //!
-//! Lines are kept in a ring, each with a number: whoever reads too slowly misses some, and is told
+//! Lines are kept in a ring, also when nobody follows any more, each with a number: whoever reads too slowly misses some, and is told
 //! how many. Which kinds of lines come is said by `console =>` in logger.conf.
 
 use std::collections::VecDeque;
@@ -56,6 +56,9 @@ impl LiveLog {
     /// One more follows.
     pub(crate) fn follow(&mut self, context: &mut Context<'_>, path: &Path, verbose: u8) {
         self.followers += 1;
+        if self.followers == 1 && self.next_seq > 0 {
+            self.push("(nobody followed the log until here)".into());
+        }
         if self.socket.is_none() {
             self.open(context, path, verbose);
         }

@@ -1,8 +1,8 @@
-//! Answers, with the fields that all of them have.
+//! Answers, with the fields that all of them have, and what kind of request they answer.
 
 use std::sync::Arc;
 
-use httpd::{Body, Response};
+use httpd::{Body, Request, Response};
 use serde::Serialize;
 
 /// What pages may do: run our script, wear our style, ask us. Nothing else, and nobody frames them.
@@ -28,6 +28,13 @@ pub(crate) fn value(status: u16, value: &impl Serialize) -> Response {
 /// What is wrong, for programs and people.
 pub(crate) fn refusal(status: u16, error: &str) -> Response {
     value(status, &Refusal { error })
+}
+
+/// Whether a request says that it has JSON.
+pub(crate) fn is_json(request: &Request) -> bool {
+    let content_type = request.headers.only("content-type").unwrap_or_default();
+    let content_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    content_type.trim_ascii().eq_ignore_ascii_case(b"application/json")
 }
 
 /// A page.

@@ -118,6 +118,14 @@ impl Api {
         })
     }
 
+    /// Whether it is something to follow.
+    pub(crate) fn is_stream(self) -> bool {
+        matches!(
+            self,
+            Self::Events | Self::ConsoleEvents | Self::CommandEvents(_) | Self::LogEvents
+        )
+    }
+
     /// Who may ask.
     pub(crate) fn role(self) -> Role {
         match self {

@@ -80,7 +80,8 @@ pub(crate) fn clean(bytes: &[u8]) -> String {
     text
 }
 
-/// For a line of a log: control characters become blanks, and it is not longer than a line.
+/// What somebody says of themselves, for a line of a log: control characters become blanks, and it
+/// is not longer than a line.
 pub(crate) fn for_log(text: &str) -> String {
     const MOST_CHARS: usize = 200;
     text.chars().take(MOST_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()

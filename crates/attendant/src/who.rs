@@ -66,7 +66,7 @@ impl Identity {
     /// Whether a change was asked for by our own page, and not by another one with our cookie.
     pub(crate) fn may_change(&self, csrf: Option<&[u8]>) -> bool {
         match &self.session {
-            // No browser adds a program's password by itself: it is never asked for one.
+            // No browser asks for a program's password, and other pages cannot send what it has to.
             None => true,
             Some(session) => csrf.is_some_and(|csrf| is_equal(csrf, session.csrf.as_bytes())),
         }

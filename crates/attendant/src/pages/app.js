@@ -455,9 +455,12 @@ function addLines({ lines, missed }) {
     box.append(line);
   };
   if (missed) add(`[${missed} lines were missed: this reader was too slow]`, 'note');
-  for (const { text } of lines) {
+  for (const { text, at_ms: at } of lines) {
     const level = /\b(ERROR|SECURITY)\[/.test(text) ? 'error' : /\bWARNING\[/.test(text) ? 'warning' : '';
-    add(text, text.startsWith('[the ') ? 'note' : level);
+    const isOurs = text.startsWith('[the ') || text.startsWith('(nobody ');
+    // Asterisk tells the time of messages, and not of what is verbose.
+    const hasTime = /^\[[^\]]*\d:\d\d/.test(text);
+    add(hasTime ? text : `[${new Date(at).toTimeString().slice(0, 8)}] ${text}`, isOurs ? 'note' : level);
   }
   while (box.childElementCount > LOG_LINES_MAX) box.firstChild.remove();
   if (isAtEnd) box.scrollTop = box.scrollHeight;

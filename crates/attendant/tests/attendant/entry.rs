@@ -47,8 +47,21 @@ fn programs_come_with_a_name_and_a_password() {
     assert_eq!(rig.fake.state.events(Security::InvalidPassword), 1);
     assert_eq!(rig.fake.state.events(Security::InvalidAccount), 1);
     assert!(rig.nobody().get("/api/status").field("WWW-Authenticate").starts_with("Basic"));
-    let browser = rig.nobody().with("Sec-Fetch-Mode: cors").with("Sec-Fetch-Site: same-origin");
-    assert!(browser.get("/api/status").field("WWW-Authenticate").is_empty(), "they are not asked");
+    for field in [
+        "Sec-Fetch-Mode: cors",
+        "sec-fetch-site: same-origin",
+        "Upgrade-Insecure-Requests: 1",
+        "Accept: text/html,application/xhtml+xml,*/*;q=0.8",
+    ] {
+        let reply = rig.nobody().with(field).get("/api/status");
+        assert_eq!((reply.status, reply.field("WWW-Authenticate")), (401, ""), "{field}");
+    }
+    let wrong = rig.program("nobody", PASSWORD);
+    assert!(wrong.get("/api/status").field("WWW-Authenticate").starts_with("Basic"));
+    let browser = wrong.with("Upgrade-Insecure-Requests: 1");
+    assert!(browser.get("/api/status").field("WWW-Authenticate").is_empty(), "nor asked again");
+    let other = rig.nobody().with("Accept: application/json, */*").get("/api/status");
+    assert!(!other.field("WWW-Authenticate").is_empty());
 }
 
 #[test]
@@ -308,6 +321,11 @@ fn methods_and_types_that_do_not_fit_are_said_to_be_so() {
     let reply = admin.send("PUT", "/api/console", "");
     assert_eq!((reply.status, reply.field("Allow")), (405, "GET, HEAD, POST"));
     assert_eq!(admin.send("POST", "/api/console", "{\"command\":\"x\"}").status, 415);
+    for form in ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data"] {
+        let form = admin.with(&format!("Content-Type: {form}"));
+        assert_eq!(form.send("POST", "/api/console", "{\"command\":\"x\"}").status, 415);
+        assert_eq!(form.send("POST", "/logout", "").status, 415, "another page's form");
+    }
     assert_eq!(admin.post("/api/console", "{").status, 400);
     assert_eq!(admin.post("/api/console", "{}").status, 400);
 }

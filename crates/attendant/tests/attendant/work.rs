@@ -151,6 +151,15 @@ fn a_command_runs_and_its_output_is_kept() {
 }
 
 #[test]
+fn the_whole_command_is_in_the_log() {
+    let rig = Rig::new();
+    let command = format!("dialplan set global X {} end", "x".repeat(450));
+    rig.begin(&rig.admin(), &command);
+    let log = rig.fake.state.log.lock().expect("unpoisoned").join("\n");
+    assert!(log.contains(&format!("admin from 127.0.0.1 runs: {command}")), "{log}");
+}
+
+#[test]
 fn a_command_is_followed_to_its_end() {
     let rig = Rig::new();
     let id = rig.begin(&rig.admin(), "core show uptime");
@@ -291,6 +300,14 @@ fn all_who_follow_the_log_share_one_console_and_nobody_is_none() {
         state.say(b"more");
         state.consoles.load(Ordering::SeqCst) == 0
     });
+    state.say(b"nobody hears it");
+    let mut three = rig.admin().follow("/api/log/events");
+    rig.wait_until("it listens again", || state.listeners() == 1);
+    state.say(b"after the pause");
+    let said = three.until("after the pause");
+    let mark = said.find("(nobody followed the log until here)").expect("a mark");
+    assert!(said.find("it <burns>").is_some_and(|before| before < mark), "{said}");
+    assert!(!said.contains("nobody hears it"), "{said}");
 }
 
 #[test]
@@ -316,6 +333,31 @@ fn a_log_that_breaks_off_is_followed_again() {
     rig.wait_until("it listens again", || rig.fake.state.listeners() == 1);
     rig.fake.state.say(b"back again");
     follower.until("back again");
+}
+
+#[test]
+fn nobody_takes_all_streams() {
+    let rig = Rig::new();
+    let viewer = rig.viewer();
+    let mut streams: Vec<_> = (0..16)
+        .map(|_| {
+            let mut stream = viewer.follow("/api/events");
+            stream.until("event: ");
+            stream
+        })
+        .collect();
+    let refused = viewer.get("/api/events");
+    assert_eq!(refused.status, 429, "{refused:?}");
+    assert!(refused.json()["error"].as_str().is_some_and(|why| why.contains("close pages")));
+    rig.admin().follow("/api/log/events").until("\r\n\r\n");
+    streams.pop();
+    // Who has gone is noticed with the next thing that is sent, or at once.
+    rig.wait_until("there is room again", || {
+        let mut text = [0; 12];
+        let mut stream = viewer.begin("GET", "/api/events", "");
+        std::io::Read::read_exact(&mut stream, &mut text).expect("an answer");
+        text.ends_with(b"200")
+    });
 }
 
 #[test]
