@@ -195,8 +195,8 @@ impl Reader {
                 self.bind = Some((bind, place(line)));
             }
             "tlsenable" => self.tls = is_yes(value)?.then(|| place(line)),
-            "tlscertfile" => self.certificate = Some(value.into()),
-            "tlsprivatekey" => self.key = Some(value.into()),
+            "tlscertfile" => self.certificate = Some(path(&name, value)?),
+            "tlsprivatekey" => self.key = Some(path(&name, value)?),
             "hostnames" => self.hostnames = hostnames(value)?,
             "commands" => self.commands = Some(number(value, 1, COMMANDS_MAX)?),
             "verbose" => self.verbose = Some(number(value, 0, VERBOSE_MAX)?),
@@ -298,6 +298,14 @@ fn number(value: &str, least: u64, most: u64) -> Result<u64, ProblemKind> {
     number.ok_or_else(|| ProblemKind::BadNumber { value: value.into(), least, most })
 }
 
+/// An empty one would be the configuration folder itself.
+fn path(name: &str, value: &str) -> Result<PathBuf, ProblemKind> {
+    if value.is_empty() {
+        return Err(ProblemKind::NoFile(name.into()));
+    }
+    Ok(value.into())
+}
+
 fn hostnames(value: &str) -> Result<Vec<String>, ProblemKind> {
     let names = value.split([',', ' ', '\t']).filter(|name| !name.is_empty());
     names
@@ -305,8 +313,10 @@ fn hostnames(value: &str) -> Result<Vec<String>, ProblemKind> {
             let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
             let is_address = name.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok();
             let is_good = name.bytes().all(is_good) && (is_address || !name.contains([':', '[']));
-            is_good
-                .then(|| name.trim_matches(['[', ']']).to_ascii_lowercase())
+            // As it is in `Host`, where the dot of a whole name may be missing.
+            let plain = name.trim_matches(['[', ']']).trim_end_matches('.');
+            (is_good && !plain.is_empty())
+                .then(|| plain.to_ascii_lowercase())
                 .ok_or_else(|| ProblemKind::BadHostname(name.into()))
         })
         .collect()

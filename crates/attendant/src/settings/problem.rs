@@ -67,6 +67,9 @@ pub enum ProblemKind {
         "tlsenable=yes needs tlscertfile, and tlsprivatekey if the key is not in the same file"
     )]
     NoCertificate,
+    /// A file without a name.
+    #[error("{0} is empty; write the path of a PEM file, or take the line out")]
+    NoFile(String),
     /// Not a number, or too large.
     #[error("{value:?} is no number from {least} to {most}")]
     BadNumber {

@@ -65,7 +65,7 @@ fn users_have_a_role_and_a_hash() {
 fn everything_can_be_said() {
     let settings = good(
         "[general]\nport = 8443\nbind = ::1\ntlsenable = yes\ntlscertfile = /a.pem\n\
-         tlsprivatekey = /b.pem\nhostnames = PBX.example, pbx2 [2001:db8::1]\ncommands = 2\n\
+         tlsprivatekey = /b.pem\nhostnames = PBX.example., pbx2 [2001:db8::1]\ncommands = 2\n\
          verbose = 5",
     );
     assert_eq!(settings.address(), "[::1]:8443".parse().expect("an address"));
@@ -88,6 +88,12 @@ fn each_mistake_says_where_it_is_and_what_to_write() {
         ("[general]\nprot = 1", "prot is not known here; there are port, bind"),
         ("[general]\ntlsenable = maybe", "neither yes nor no"),
         ("[general]\ntlsenable = yes", "needs tlscertfile"),
+        (
+            "[general]\ntlsenable = no\ntlscertfile =",
+            "pbx_web.conf:3 [general]: tlscertfile is empty; write the path of a PEM file",
+        ),
+        ("[general]\ntlsprivatekey =", "tlsprivatekey is empty"),
+        ("[general]\nhostnames = pbx ..", "\"..\" is no host name"),
         ("[general]\ncommands = 0", "is no number from 1 to 16"),
         ("[general]\nhostnames = http://pbx/", "is no host name"),
         ("[general]\nhostnames = pbx:8011", "is no host name"),

@@ -265,13 +265,15 @@ fn a_reload_changes_who_may_come_in_and_says_what_it_cannot_change() {
 
 #[test]
 fn forged_hosts_and_origins_are_refused() {
-    let rig = Rig::with("[general]\nhostnames = pbx.example");
+    let rig = Rig::with("[general]\nhostnames = pbx.example pbx.example.org.");
     let admin = rig.admin();
     let port = rig.attendant().addresses()[0].port();
     for (host, wanted) in [
         (format!("127.0.0.1:{port}"), 200),
         (format!("localhost:{port}"), 200),
         ("pbx.example".to_owned(), 200),
+        ("pbx.example.org".to_owned(), 200),
+        ("pbx.example.org.".to_owned(), 200),
         ("evil.example".to_owned(), 421),
         (format!("pbx.example.evil.example:{port}"), 421),
         ("192.0.2.1".to_owned(), 421),
@@ -311,6 +313,28 @@ fn answers_tell_browsers_what_they_may_do_with_them() {
             !page.contains("style=") && !page.contains("onclick") && !page.contains("//cdn"),
             "{path}"
         );
+    }
+}
+
+#[test]
+fn errors_of_the_api_are_json() {
+    let rig = Rig::new();
+    let (admin, viewer) = (rig.admin(), rig.viewer());
+    for (client, method, path, status) in [
+        (rig.nobody(), "GET", "/api/status", 401),
+        (viewer.clone(), "GET", "/api/log", 403),
+        (admin.with("Origin: http://evil.example"), "GET", "/api/status", 403),
+        (admin.clone(), "GET", "/api/nothing", 404),
+        (admin.clone(), "GET", "/api/console/7", 404),
+        (admin.clone(), "PUT", "/api/console", 405),
+        (admin.clone(), "POST", "/api/console", 415),
+        (admin.with("Host: evil.example"), "GET", "/api/status", 421),
+        (admin, "GET", "/api/variables?prefix=a+b", 422),
+    ] {
+        let reply = client.send(method, path, "");
+        assert_eq!(reply.status, status, "{method} {path}");
+        assert_eq!(reply.field("Content-Type"), "application/json", "{method} {path}");
+        assert!(reply.json()["error"].is_string(), "{reply:?}");
     }
 }
 
