@@ -153,7 +153,7 @@ function showModules() {
   const state = (module) => [module.status, `state ${module.status === 'Running' ? 'online' : 'odd'}`];
   const columns = [
     (module) => [module.name, 'id'], (module) => module.description, (module) => [module.use_count, 'n'], state,
-    (module) => [module.support, 'soft'],
+    (module) => [module.support, 'soft word'],
   ];
   fill('modules-table', columns, matching('modules-filter', modules), (module) => module.name);
 }
@@ -496,6 +496,8 @@ function load() {
 
 function turn() {
   const now = page();
+  // What is not for this user is not in the address either: it would be there for whoever logs in next.
+  if (location.hash && location.hash !== `#${now}`) history.replaceState(null, '', `#${now}`);
   PAGES.forEach((name) => ($(name).hidden = name !== now));
   for (const link of $('nav').querySelectorAll('a')) {
     if (link.hash !== `#${now}`) {
