@@ -291,6 +291,16 @@ impl Connection {
         }
     }
 
+    /// Since when the reader of its answer has taken nothing of it; `None` if there is nothing to
+    /// take, or a request is in hand.
+    #[must_use]
+    pub fn stalled_since(&self) -> Option<Instant> {
+        match self.state {
+            State::Head | State::Stream | State::Flush => self.output.stalled_since(),
+            State::Body(_) | State::Answer(_) | State::Linger { .. } | State::Over => None,
+        }
+    }
+
     /// Whether it can be dropped.
     #[must_use]
     pub fn is_over(&self) -> bool {

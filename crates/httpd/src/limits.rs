@@ -36,7 +36,9 @@ pub struct Limits {
     pub requests: u32,
     /// What waits for a slow reader of a stream before the stream is not asked for more.
     pub stream_bytes: usize,
-    /// Connections; one more takes the place of the oldest that has not sent a whole request.
+    /// Connections; one more takes the place of the oldest that has not sent a whole request, or
+    /// else of the one that has read nothing of its answer for longest, if that is of an address
+    /// with no fewer connections.
     pub connections: usize,
     /// Connections of one address (of IPv6: one /64).
     pub connections_per_address: usize,

@@ -104,25 +104,68 @@ fn slow_clients_lose_their_connection_and_nobody_elses() {
 
 #[test]
 fn slow_readers_lose_their_connection() {
-    let limits =
-        Limits { write_time: Duration::from_millis(300), connections: 1, ..Limits::default() };
-    let rig = Rig::new(limits);
-    let mut client = connect(&rig);
-    client.write_all(&get("/big")).expect("sent");
-    rig.wait_until("it is asked", |state| state.requests.load(Ordering::SeqCst) == 1);
-    // Nothing is read. While it is there nobody else is let in, for it is being served.
+    let write_time = Duration::from_millis(300);
+    let rig = Rig::new(Limits { write_time, connections: 3, ..Limits::default() });
+    let mut held: Vec<_> = (0..2).map(|_| rig.connect_from("127.0.0.2")).collect();
+    for client in &mut held {
+        client.write_all(&get("/hold")).expect("sent");
+    }
+    rig.wait_until("held", |state| state.held.load(Ordering::SeqCst) == 2);
     let begun = Instant::now();
+    let mut client = rig.connect_greedy("127.0.0.1");
+    // Until then it makes no room for an address that has more connections than its own.
     loop {
-        let mut other = connect(&rig);
+        let mut other = rig.connect_from("127.0.0.2");
         let _ = other.write_all(b"GET /now HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         if read_all(&mut other).starts_with("HTTP/1.1 200 ") {
             break;
         }
         assert!(begun.elapsed() < Duration::from_secs(20), "it is still there");
     }
-    let mut all = Vec::new();
-    let _ = client.read_to_end(&mut all);
-    assert!(all.len() < common::BIG_BYTES, "all of it came");
+    assert!(begun.elapsed() >= write_time, "it had to make room before its time was over");
+    assert!(read_all(&mut client).len() < common::SLAB_BYTES, "all of it came");
+}
+
+#[test]
+fn readers_who_do_not_read_keep_nobody_out() {
+    let limits = Limits { connections: 8, connections_per_address: 4, ..Limits::default() };
+    let rig = Rig::new(limits);
+    let mut kept: Vec<_> = (0..4).map(|_| rig.connect_greedy("127.0.0.2")).collect();
+    kept.extend((0..4).map(|_| rig.connect_greedy("127.0.0.3")));
+    for _ in 0..20 {
+        let mut other = connect(&rig);
+        assert!(exchange(&mut other, GET).starts_with("HTTP/1.1 200 "));
+    }
+    // Nor others of their own address, though it has all that one address may have.
+    kept.push(rig.connect_greedy("127.0.0.3"));
+    let mut neighbour = rig.connect_from("127.0.0.3");
+    assert!(exchange(&mut neighbour, GET).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn who_reads_stays_where_one_who_does_not_has_to_go() {
+    let rig = Rig::new(Limits { connections: 2, ..Limits::default() });
+    let mut reads = rig.connect_greedy("127.0.0.2");
+    let mut stands = rig.connect_greedy("127.0.0.3");
+    common::read_head(&mut reads);
+    // More than all buffers hold, so that the server has seen it, and less than all.
+    common::read_exactly(&mut reads, common::SLAB_BYTES / 2);
+    let mut other = connect(&rig);
+    assert!(exchange(&mut other, GET).starts_with("HTTP/1.1 200 "));
+    common::read_exactly(&mut reads, common::SLAB_BYTES / 2);
+    assert!(read_all(&mut stands).len() < common::SLAB_BYTES, "all of it came");
+}
+
+#[test]
+fn a_flood_displaces_nobody_who_has_fewer_connections() {
+    let rig = Rig::new(Limits { connections: 3, ..Limits::default() });
+    let mut slow = rig.connect_greedy("127.0.0.2");
+    let mut flood: Vec<_> = (0..2).map(|_| rig.connect_greedy("127.0.0.3")).collect();
+    for _ in 0..10 {
+        flood.push(rig.connect_greedy("127.0.0.3"));
+    }
+    common::read_head(&mut slow);
+    common::read_exactly(&mut slow, common::SLAB_BYTES);
 }
 
 #[test]

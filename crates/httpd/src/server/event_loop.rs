@@ -236,7 +236,7 @@ impl<S: Service> EventLoop<S> {
         Ok(())
     }
 
-    /// Whether there is room for one more, if need be in the place of one that is waiting.
+    /// Whether there is room for one more, if need be in the place of another.
     fn make_room(&mut self, peer: &Peer) -> bool {
         let address = peer.remote.ip();
         let of = if self.slots.count_of(address) >= self.limits.connections_per_address {
@@ -246,7 +246,10 @@ impl<S: Service> EventLoop<S> {
         } else {
             return true;
         };
-        let Some((slot, turn)) = self.slots.oldest_waiting(of) else { return false };
+        let waiting = self.slots.oldest_waiting(of);
+        let Some((slot, turn)) = waiting.or_else(|| self.slots.longest_stalled(address, of)) else {
+            return false;
+        };
         self.close(slot, turn);
         true
     }

@@ -83,6 +83,27 @@ impl Slots {
         });
         waiting.min().map(|(_, slot, turn)| (slot, turn))
     }
+
+    /// Whose reader has taken nothing for longest, of one address or of all; it gives its place to
+    /// one from `newcomer`, for whoever reads nothing could else keep everybody out.
+    ///
+    /// Each byte that is taken puts a reader last in that order. There is no time within which one
+    /// is safe, for that would be the time to come back in and keep the door shut. Instead nobody
+    /// goes for an address that has more connections than theirs: a flood only displaces itself.
+    pub(super) fn longest_stalled(
+        &self,
+        newcomer: IpAddr,
+        of: Option<IpAddr>,
+    ) -> Option<(u32, u32)> {
+        let (of, fewest) = (of.map(network), self.count_of(newcomer));
+        let stalled = self.iter().filter_map(|(slot, turn, guest)| {
+            let since: Instant = guest.http.stalled_since()?;
+            let address = guest.peer.remote.ip();
+            let is_meant = of.is_none_or(|of| network(address) == of);
+            (is_meant && self.count_of(address) >= fewest).then_some((since, slot, turn))
+        });
+        stalled.min().map(|(_, slot, turn)| (slot, turn))
+    }
 }
 
 /// One customer has a whole /64 of IPv6.
