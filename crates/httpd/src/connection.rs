@@ -108,7 +108,7 @@ impl Connection {
             State::Head => {
                 if !self.head_begun {
                     self.head_begun = true;
-                    self.deadline = Some(now + self.limits.head_time);
+                    self.await_head(now);
                 }
                 self.input.extend_from_slice(bytes);
                 self.advance(now, date);
@@ -181,10 +181,8 @@ impl Connection {
             return self.flush(now);
         }
         self.state = State::Head;
-        self.waiting_since = now;
         self.head_begun = !self.input.is_empty();
-        let next = if self.head_begun { self.limits.head_time } else { self.limits.idle_time };
-        self.deadline = Some(now + next);
+        self.await_head(now);
         self.advance(now, date);
     }
 
@@ -234,9 +232,14 @@ impl Connection {
 
     /// That many bytes of it were.
     pub fn sent(&mut self, bytes: usize, now: Instant, date: &str) {
+        let had_output = !self.output.is_empty();
         self.output.sent(bytes, now, &self.limits);
-        if self.output.is_empty() && matches!(self.state, State::Flush) {
-            self.linger(now);
+        if had_output && self.output.is_empty() {
+            match self.state {
+                State::Flush => self.linger(now),
+                State::Head => self.await_head(now),
+                _ => {}
+            }
         }
         if matches!(self.state, State::Head) && !self.input.is_empty() {
             self.advance(now, date);
@@ -305,6 +308,14 @@ impl Connection {
     #[must_use]
     pub fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
+    }
+
+    /// The time for the next head begins `now`; but while there is output, its reader's is what
+    /// counts, who may be slow: then it begins when they have all of it.
+    fn await_head(&mut self, now: Instant) {
+        let next = if self.head_begun { self.limits.head_time } else { self.limits.idle_time };
+        self.deadline = self.output.is_empty().then(|| now + next);
+        self.waiting_since = now;
     }
 
     /// Goes on with what has arrived, up to the next whole request.

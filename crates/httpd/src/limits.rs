@@ -17,12 +17,12 @@ pub struct Limits {
     pub target_bytes: usize,
     /// A request's body (413).
     pub body_bytes: usize,
-    /// From the first byte of a head to its last; for a new connection from its beginning, TLS
+    /// From the first byte of a head to its last, though not while an answer is being taken; for a new connection from its beginning, TLS
     /// handshake included (408).
     pub head_time: Duration,
     /// From the end of a head to the end of its body (408).
     pub body_time: Duration,
-    /// Between an answer and the next request.
+    /// From when all of an answer was taken to the next request.
     pub idle_time: Duration,
     /// From a whole request to its answer (504).
     pub answer_time: Duration,
