@@ -44,6 +44,8 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Streams (503).
     pub streams: usize,
+    /// Streams of one address (of IPv6: one /64), so that nobody takes them all (429).
+    pub streams_per_address: usize,
     /// Threads for what may wait.
     pub workers: usize,
     /// What may wait for them (503).
@@ -71,6 +73,7 @@ impl Default for Limits {
             connections: 256,
             connections_per_address: 64,
             streams: 64,
+            streams_per_address: 16,
             workers: 3,
             queue: 32,
         }

@@ -270,6 +270,29 @@ fn streams_are_fed_while_they_are_read_and_told_of_when_they_are_not() {
 }
 
 #[test]
+fn one_address_does_not_take_all_streams() {
+    let rig = Rig::new(Limits { streams_per_address: 2, ..Limits::default() });
+    let follow = |address| {
+        let mut client = rig.connect_from(address);
+        client.write_all(&get("/stream")).expect("sent");
+        (common::read_head(&mut client), client)
+    };
+    let mut first: Vec<_> = (0..2).map(|_| follow("127.0.0.2")).collect();
+    assert!(first.iter().all(|(head, _)| head.starts_with("HTTP/1.1 200 ")), "{first:?}");
+    let (head, mut third) = follow("127.0.0.2");
+    assert!(head.starts_with("HTTP/1.1 429 ") && head.contains("Retry-After: "), "{head}");
+    let length = head.split("Content-Length: ").nth(1).and_then(|rest| rest.split('\r').next());
+    let length = length.and_then(|length| length.parse().ok()).expect("a length");
+    common::read_exactly(&mut third, length);
+    assert!(exchange(&mut third, GET).starts_with("HTTP/1.1 200 "), "all else goes on");
+    assert!(follow("127.0.0.3").0.starts_with("HTTP/1.1 200 "), "another address has its own");
+    first.pop();
+    // The refused one, the one from elsewhere, the one just left.
+    rig.wait_until("it is over", |state| state.streams_over.load(Ordering::SeqCst) == 3);
+    assert!(follow("127.0.0.2").0.starts_with("HTTP/1.1 200 "), "there is room again");
+}
+
+#[test]
 fn a_stream_that_ends_ends_its_connection() {
     let rig = Rig::new(Limits::default());
     let mut client = connect(&rig);

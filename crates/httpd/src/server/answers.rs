@@ -39,7 +39,11 @@ impl<S: Service> EventLoop<S> {
     }
 
     fn begin_stream(&mut self, slot: u32, turn: u32, response: &Response, key: StreamKey) {
-        if self.streams >= self.limits.streams {
+        let address = self.slots.get(slot, turn).map(|guest| guest.peer.remote.ip());
+        let of_address = address.map_or(0, |address| self.slots.streams_of(address));
+        if of_address >= self.limits.streams_per_address {
+            self.respond(slot, turn, &too_many_streams());
+        } else if self.streams >= self.limits.streams {
             self.respond(slot, turn, &busy());
         } else if let Some(guest) = self.slots.get(slot, turn)
             && guest.http.respond_stream(response, self.now, &self.date)
@@ -108,6 +112,12 @@ impl<S: Service> EventLoop<S> {
 
 fn broken() -> Response {
     Response::text(500, "this request met a mistake in the server")
+}
+
+/// Not 503: it is the asker who can mend it, by ending one.
+fn too_many_streams() -> Response {
+    Response::text(429, "your address follows too many streams already; end one and try again")
+        .with_header("Retry-After", "5")
 }
 
 fn busy() -> Response {

@@ -54,7 +54,8 @@ pub enum Answer {
     Now(Response),
     /// A worker makes it; 503 if too much waits for them already.
     Work(Job),
-    /// This begins it, and the rest is asked for by this key; 503 if there are too many streams.
+    /// This begins it, and the rest is asked for by this key; 503 if there are too many streams,
+    /// 429 if that address has too many.
     Stream(Response, StreamKey),
 }
 

@@ -32,6 +32,13 @@ impl Slots {
         self.by_address.get(&network(address)).copied().unwrap_or(0)
     }
 
+    /// How many streams an address has.
+    pub(super) fn streams_of(&self, address: IpAddr) -> usize {
+        let address = network(address);
+        let is_theirs = |guest: &Guest| network(guest.peer.remote.ip()) == address;
+        self.iter().filter(|(_, _, guest)| guest.stream.is_some() && is_theirs(guest)).count()
+    }
+
     pub(super) fn insert(&mut self, guest: Guest) -> (u32, u32) {
         *self.by_address.entry(network(guest.peer.remote.ip())).or_default() += 1;
         self.used += 1;
