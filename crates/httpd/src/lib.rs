@@ -19,6 +19,7 @@ mod date;
 mod head;
 mod headers;
 mod limits;
+mod network;
 mod request;
 mod response;
 mod scan;
@@ -31,6 +32,7 @@ pub use date::http_date;
 pub use head::HeadError;
 pub use headers::Headers;
 pub use limits::{HEADERS_MAX, Limits};
+pub use network::network_of;
 pub use request::{Method, Request};
 pub use response::{Body, Response};
 pub use server::{

@@ -164,21 +164,6 @@ impl Context<'_> {
         Ok(epoll::add(self.epoll, socket, data, interest.flags())?)
     }
 
-    /// Watches it for something else.
-    ///
-    /// # Errors
-    ///
-    /// What `epoll_ctl` says.
-    pub fn change(
-        &self,
-        socket: BorrowedFd<'_>,
-        key: u64,
-        interest: Interest,
-    ) -> std::io::Result<()> {
-        let data = super::token::Token::Watched(key & WATCH_KEY_MAX).data();
-        Ok(epoll::modify(self.epoll, socket, data, interest.flags())?)
-    }
-
     /// No longer watches it. Do this before it is closed: a process that was forked off may hold
     /// a copy of it, which would go on being watched.
     pub fn unwatch(&self, socket: BorrowedFd<'_>) {

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use crate::network::network_of;
+
 use super::guest::Guest;
 use super::token::TURN_MASK;
 
@@ -29,18 +31,18 @@ impl Slots {
 
     /// How many connections an address has.
     pub(super) fn count_of(&self, address: IpAddr) -> usize {
-        self.by_address.get(&network(address)).copied().unwrap_or(0)
+        self.by_address.get(&network_of(address)).copied().unwrap_or(0)
     }
 
     /// How many streams an address has.
     pub(super) fn streams_of(&self, address: IpAddr) -> usize {
-        let address = network(address);
-        let is_theirs = |guest: &Guest| network(guest.peer.remote.ip()) == address;
+        let address = network_of(address);
+        let is_theirs = |guest: &Guest| network_of(guest.peer.remote.ip()) == address;
         self.iter().filter(|(_, _, guest)| guest.stream.is_some() && is_theirs(guest)).count()
     }
 
     pub(super) fn insert(&mut self, guest: Guest) -> (u32, u32) {
-        *self.by_address.entry(network(guest.peer.remote.ip())).or_default() += 1;
+        *self.by_address.entry(network_of(guest.peer.remote.ip())).or_default() += 1;
         self.used += 1;
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
@@ -62,7 +64,7 @@ impl Slots {
         let guest = place.guest.take()?;
         self.free.push(slot);
         self.used -= 1;
-        let network = network(guest.peer.remote.ip());
+        let network = network_of(guest.peer.remote.ip());
         if let Some(count) = self.by_address.get_mut(&network) {
             *count -= 1;
             if *count == 0 {
@@ -82,10 +84,10 @@ impl Slots {
 
     /// Who has waited longest without a whole request, of one address or of all.
     pub(super) fn oldest_waiting(&self, of: Option<IpAddr>) -> Option<(u32, u32)> {
-        let of = of.map(network);
+        let of = of.map(network_of);
         let waiting = self.iter().filter_map(|(slot, turn, guest)| {
             let since: Instant = guest.http.waiting_since()?;
-            let is_meant = of.is_none_or(|of| network(guest.peer.remote.ip()) == of);
+            let is_meant = of.is_none_or(|of| network_of(guest.peer.remote.ip()) == of);
             is_meant.then_some((since, slot, turn))
         });
         waiting.min().map(|(_, slot, turn)| (slot, turn))
@@ -102,21 +104,13 @@ impl Slots {
         newcomer: IpAddr,
         of: Option<IpAddr>,
     ) -> Option<(u32, u32)> {
-        let (of, fewest) = (of.map(network), self.count_of(newcomer));
+        let (of, fewest) = (of.map(network_of), self.count_of(newcomer));
         let stalled = self.iter().filter_map(|(slot, turn, guest)| {
             let since: Instant = guest.http.stalled_since()?;
             let address = guest.peer.remote.ip();
-            let is_meant = of.is_none_or(|of| network(address) == of);
+            let is_meant = of.is_none_or(|of| network_of(address) == of);
             (is_meant && self.count_of(address) >= fewest).then_some((since, slot, turn))
         });
         stalled.min().map(|(_, slot, turn)| (slot, turn))
-    }
-}
-
-/// One customer has a whole /64 of IPv6.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => (v6.to_bits() & !u128::from(u64::MAX)).to_be_bytes().into(),
     }
 }
