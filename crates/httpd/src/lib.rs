@@ -20,6 +20,7 @@ mod head;
 mod headers;
 mod limits;
 mod network;
+mod refusal;
 mod request;
 mod response;
 mod scan;
@@ -33,6 +34,7 @@ pub use head::HeadError;
 pub use headers::Headers;
 pub use limits::{HEADERS_MAX, Limits};
 pub use network::network_of;
+pub use refusal::{Refusal, Refuse};
 pub use request::{Method, Request};
 pub use response::{Body, Response};
 pub use server::{

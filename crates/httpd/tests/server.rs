@@ -69,7 +69,9 @@ fn a_mistake_in_a_handler_costs_one_request_only() {
     let rig = Rig::new(Limits::default());
     let mut client = connect(&rig);
     for path in ["/panic", "/panic-work"] {
-        assert!(exchange(&mut client, &get(path)).starts_with("HTTP/1.1 500 "), "{path}");
+        let answer = exchange(&mut client, &get(path));
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{path}: {answer}");
+        assert!(answer.contains(&format!("About: {path}\r\n")), "{path}: {answer}");
         assert!(exchange(&mut client, GET).starts_with("HTTP/1.1 200 "), "after {path}");
     }
 }
@@ -242,8 +244,9 @@ fn what_the_workers_cannot_take_is_answered_with_503_and_when_to_try_again() {
     rig.wait_until("two have asked", |state| state.requests.load(Ordering::SeqCst) == 2);
     let mut client = connect(&rig);
     let answer = exchange(&mut client, &get("/work"));
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(
-        answer.starts_with("HTTP/1.1 503 ") && answer.contains("Retry-After: 1\r\n"),
+        answer.contains("Retry-After: 1\r\n") && answer.contains("About: /work\r\n"),
         "{answer}"
     );
     assert!(exchange(&mut client, GET).starts_with("HTTP/1.1 200 "), "what need not wait goes on");
@@ -281,6 +284,7 @@ fn one_address_does_not_take_all_streams() {
     assert!(first.iter().all(|(head, _)| head.starts_with("HTTP/1.1 200 ")), "{first:?}");
     let (head, mut third) = follow("127.0.0.2");
     assert!(head.starts_with("HTTP/1.1 429 ") && head.contains("Retry-After: "), "{head}");
+    assert!(head.contains("About: /stream\r\n"), "{head}");
     let length = head.split("Content-Length: ").nth(1).and_then(|rest| rest.split('\r').next());
     let length = length.and_then(|length| length.parse().ok()).expect("a length");
     common::read_exactly(&mut third, length);

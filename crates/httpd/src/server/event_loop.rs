@@ -221,7 +221,7 @@ impl<S: Service> EventLoop<S> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         let transport = self.wrap.wrap(stream)?;
-        let http = Connection::new(self.limits.clone(), self.now);
+        let http = Connection::new(self.limits.clone(), self.now).refusing_with(S::refusal);
         let mut guest = Guest::new(http, peer, transport);
         guest.watched = epoll::EventFlags::IN;
         let (slot, turn) = self.slots.insert(guest);

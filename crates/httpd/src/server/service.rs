@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rustix::event::epoll;
 
+use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::response::Response;
 
@@ -22,6 +23,18 @@ pub trait Service: Send + 'static {
 
     /// A request.
     fn request(&mut self, context: &mut Context<'_>, peer: &Peer, request: Request) -> Answer;
+
+    /// How it looks when the server itself refuses a request, or has lost it: what is no request,
+    /// or too long, or late (400, 408, 413, 504, ...), and what is too much (429, 503). Length,
+    /// status and `Retry-After` are the server's. There is no `self`, for nothing is to be decided
+    /// here, only said.
+    #[must_use]
+    fn refusal(refusal: &Refusal<'_>) -> Response
+    where
+        Self: Sized,
+    {
+        refusal.as_text()
+    }
 
     /// More of a stream that was answered with [`Answer::Stream`].
     fn stream(&mut self, context: &mut Context<'_>, key: StreamKey) -> Next;

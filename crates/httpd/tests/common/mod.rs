@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use httpd::{
     Again, Answer, Body, Context, Interest, JoinOnDrop, Limits, Next, Peer, PlainWrap, Ready,
-    Request, Response, Server, Service, Start, StreamKey, Wrap,
+    Refusal, Request, Response, Server, Service, Start, StreamKey, Wrap,
 };
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -112,6 +112,10 @@ impl Service for Doing {
             }
             _ => Answer::Now(Response::text(200, request.path)),
         }
+    }
+
+    fn refusal(refusal: &Refusal<'_>) -> Response {
+        refusal.as_text().with_header("About", refusal.path.unwrap_or("?").to_owned())
     }
 
     fn stream(&mut self, context: &mut Context<'_>, _key: StreamKey) -> Next {
