@@ -37,8 +37,8 @@ pub struct Limits {
     /// What waits for a slow reader of a stream before the stream is not asked for more.
     pub stream_bytes: usize,
     /// Connections; one more takes the place of the oldest that has not sent a whole request, or
-    /// else of the one that has read nothing of its answer for longest, if that is of an address
-    /// with no fewer connections.
+    /// else of the one that has read nothing of its answer for longest. Those of addresses that
+    /// have fewer connections than its own are spared, except the former if there is nobody else.
     pub connections: usize,
     /// Connections of one address (of IPv6: one /64).
     pub connections_per_address: usize,

@@ -171,6 +171,32 @@ fn a_flood_displaces_nobody_who_has_fewer_connections() {
 }
 
 #[test]
+fn a_flood_that_comes_again_does_not_displace_who_is_just_coming_in() {
+    let rig = Rig::new(Limits { connections: 3, ..Limits::default() });
+    let mut flood: Vec<_> = (0..3).map(|_| rig.connect_greedy("127.0.0.2")).collect();
+    // Has not said anything yet, as one that is at its handshake has not.
+    let mut coming = connect(&rig);
+    for _ in 0..10 {
+        flood.push(rig.connect_greedy("127.0.0.2"));
+    }
+    assert!(exchange(&mut coming, GET).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn the_silent_make_room_for_an_address_that_has_more_connections_than_theirs() {
+    let rig = Rig::new(Limits { connections: 3, ..Limits::default() });
+    let mut held: Vec<_> = (0..2).map(|_| connect(&rig)).collect();
+    for client in &mut held {
+        client.write_all(&get("/hold")).expect("sent");
+    }
+    rig.wait_until("held", |state| state.held.load(Ordering::SeqCst) == 2);
+    let mut silent = rig.connect_from("127.0.0.2");
+    let mut other = connect(&rig);
+    assert!(exchange(&mut other, GET).starts_with("HTTP/1.1 200 "));
+    assert_eq!(read_all(&mut silent), "");
+}
+
+#[test]
 fn a_stream_that_nobody_reads_is_ended() {
     let limits = Limits { write_time: Duration::from_millis(300), ..Limits::default() };
     let rig = Rig::new(limits);
@@ -399,6 +425,8 @@ fn ten_thousand_connections_are_borne_while_others_are_served() {
         }
     }
     assert_eq!(served, wanted.div_ceil(500));
+    // They are let in one after the other, so now there is none whose turn is still to come.
+    assert!(exchange(&mut connect(&rig), GET).starts_with("HTTP/1.1 200 "));
     let is_open = |client: &mut TcpStream| {
         client.set_nonblocking(true).expect("a socket");
         matches!(client.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)

@@ -246,16 +246,13 @@ impl<S: Service> EventLoop<S> {
         } else {
             return true;
         };
-        let waiting = self.slots.oldest_waiting(of);
-        let Some((slot, turn)) = waiting.or_else(|| self.slots.longest_stalled(address, of)) else {
-            return false;
-        };
+        let Some((slot, turn)) = self.slots.first_to_go(Some(address), of) else { return false };
         self.close(slot, turn);
         true
     }
 
     fn pause_accepting(&mut self) {
-        if let Some((slot, turn)) = self.slots.oldest_waiting(None) {
+        if let Some((slot, turn)) = self.slots.first_to_go(None, None) {
             self.close(slot, turn);
         }
         self.watch_listeners(Interest { read: false, write: false });

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use crate::connection::Connection;
 use crate::network::network_of;
 
 use super::guest::Guest;
@@ -82,35 +83,39 @@ impl Slots {
             .filter_map(|(place, slot)| place.guest.as_ref().map(|guest| (slot, place.turn, guest)))
     }
 
-    /// Who has waited longest without a whole request, of one address or of all.
-    pub(super) fn oldest_waiting(&self, of: Option<IpAddr>) -> Option<(u32, u32)> {
-        let of = of.map(network_of);
-        let waiting = self.iter().filter_map(|(slot, turn, guest)| {
-            let since: Instant = guest.http.waiting_since()?;
-            let is_meant = of.is_none_or(|of| network_of(guest.peer.remote.ip()) == of);
-            is_meant.then_some((since, slot, turn))
-        });
-        waiting.min().map(|(_, slot, turn)| (slot, turn))
-    }
-
-    /// Whose reader has taken nothing for longest, of one address or of all; it gives its place to
-    /// one from `newcomer`, for whoever reads nothing could else keep everybody out.
+    /// Who gives their place to one from `newcomer`, of one address or of all: who has waited
+    /// longest without a whole request; else whose reader has taken nothing for longest, for
+    /// whoever reads nothing could else keep everybody out.
     ///
-    /// Each byte that is taken puts a reader last in that order. There is no time within which one
-    /// is safe, for that would be the time to come back in and keep the door shut. Instead nobody
-    /// goes for an address that has more connections than theirs: a flood only displaces itself.
-    pub(super) fn longest_stalled(
+    /// Nobody goes for an address that has more connections than theirs while there is another:
+    /// a flood displaces itself, and not who is just coming in. But somebody who reads never goes
+    /// for such a one. Each byte that is taken puts a reader last in the order; there is no time
+    /// within which one is safe, for that would be the time to come back in and keep the door shut.
+    pub(super) fn first_to_go(
         &self,
-        newcomer: IpAddr,
+        newcomer: Option<IpAddr>,
         of: Option<IpAddr>,
     ) -> Option<(u32, u32)> {
-        let (of, fewest) = (of.map(network_of), self.count_of(newcomer));
-        let stalled = self.iter().filter_map(|(slot, turn, guest)| {
-            let since: Instant = guest.http.stalled_since()?;
-            let address = guest.peer.remote.ip();
-            let is_meant = of.is_none_or(|of| network_of(address) == of);
-            (is_meant && self.count_of(address) >= fewest).then_some((since, slot, turn))
-        });
-        stalled.min().map(|(_, slot, turn)| (slot, turn))
+        let fewest = newcomer.map_or(0, |newcomer| self.count_of(newcomer));
+        let of = of.map(network_of);
+        let oldest = |since: fn(&Connection) -> Option<Instant>, fewest: usize| {
+            let mut oldest: Option<(Instant, u32, u32)> = None;
+            for (slot, turn, guest) in self.iter() {
+                let Some(since) = since(&guest.http) else { continue };
+                // First what costs least: in a flood this is what the thread is at.
+                if oldest.is_some_and(|(oldest, ..)| oldest <= since) {
+                    continue;
+                }
+                let address = guest.peer.remote.ip();
+                let is_meant = of.is_none_or(|of| network_of(address) == of);
+                if is_meant && self.count_of(address) >= fewest {
+                    oldest = Some((since, slot, turn));
+                }
+            }
+            oldest.map(|(_, slot, turn)| (slot, turn))
+        };
+        oldest(Connection::waiting_since, fewest)
+            .or_else(|| oldest(Connection::stalled_since, fewest))
+            .or_else(|| oldest(Connection::waiting_since, 0))
     }
 }
