@@ -30,6 +30,7 @@ fn logins_are_throttled_and_sessions_end() -> Result<()> {
     events.wait("and its page is told", SOON, |name, _| name == "bye")?;
     assert_eq!(api.ask("GET", "/api/session", None)?.status, 200);
 
+    nobody_follows_without_end(&api)?;
     tokens_have_a_role(&api)?;
     codes_are_asked_for_and_each_is_good_once(&hub)?;
     the_last_administrator_stays(&api)?;
@@ -94,6 +95,15 @@ fn codes_are_asked_for_and_each_is_good_once(hub: &Hub) -> Result<()> {
     let password = json!({ "password": PASSWORD });
     assert_eq!(api.ask("POST", "/api/totp/end", Some(&password))?.status, 204);
     assert_eq!(log_in(&Value::Null)?.status, 200);
+    Ok(())
+}
+
+fn nobody_follows_without_end(api: &Api) -> Result<()> {
+    let seq = api.get("/api/state")?["seq"].as_u64().context("a sequence")?;
+    let followed = (0..33).map(|_| api.event_stream(seq)).collect::<Vec<_>>();
+    assert!(followed[..32].iter().all(Result::is_ok));
+    let Some(Err(refused)) = followed.last() else { anyhow::bail!("there is no end") };
+    ensure!(refused.to_string().contains("429"), "{refused}");
     Ok(())
 }
 

@@ -64,6 +64,13 @@ impl Then {
 #[error("Asterisk has no such application")]
 pub struct NoSuchApplication;
 
+/// Whether there is an application of this name. Any thread may ask: it takes the lock of their list for a moment.
+pub fn is_registered(name: &CStr) -> bool {
+    // SAFETY: a NUL-terminated name; Asterisk locks its list. What it finds is not looked into.
+    let found = unsafe { sys::pbx_findapp(name.as_ptr()) };
+    !found.is_null()
+}
+
 /// Runs another application on the channel with these arguments, as they are: no `${...}` in them is
 /// replaced. Returns when it is done, which for `Dial` is the end of the call.
 ///

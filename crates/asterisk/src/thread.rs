@@ -89,6 +89,23 @@ impl Thread {
     pub fn stop(&self) {
         self.stop.set();
     }
+
+    /// Tells it to stop, waits for that long at most, and then leaves it; says whether it has ended.
+    ///
+    /// Only where the process ends: a thread that was left must not run on when its module is unmapped.
+    pub fn stop_or_leave(self, within: Duration) -> bool {
+        let this = mem::ManuallyDrop::new(self);
+        this.stop.set();
+        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: a live out-pointer. With a clock that there is it cannot fail.
+        unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now) };
+        let seconds = libc::time_t::try_from(within.as_secs()).unwrap_or(libc::time_t::MAX);
+        let until = libc::timespec { tv_sec: now.tv_sec.saturating_add(seconds), ..now };
+        // SAFETY: the thread was made joinable and is joined here only, for it is not dropped.
+        let status =
+            unsafe { libc::pthread_timedjoin_np(this.id, ptr::null_mut(), &raw const until) };
+        status == 0
+    }
 }
 
 impl Drop for Thread {

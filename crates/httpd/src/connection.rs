@@ -12,8 +12,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::head::{self, Head, HeadError};
+use crate::head::{self, Bad, Head, HeadError};
 use crate::limits::Limits;
+use crate::refusal::{Decline, LATE, Refusal, Refuse};
 use crate::request::{Method, Request};
 use crate::response::{Framing, Response};
 use crate::scan::{Scan, Scanner};
@@ -61,6 +62,9 @@ pub struct Connection {
     deadline: Option<Instant>,
     /// The whole request that the caller has not taken yet.
     ready: Option<Request>,
+    /// What the request in hand, or the last one, is about.
+    path: Option<String>,
+    refuse: Refuse,
     served: u32,
     /// Whether something of the next head has arrived, if only an empty line.
     head_begun: bool,
@@ -85,6 +89,8 @@ impl Connection {
             output: Output::default(),
             deadline,
             ready: None,
+            path: None,
+            refuse: |refusal| refusal.as_text(),
             served: 0,
             // The first one has had its time since the connection began.
             head_begun: true,
@@ -93,6 +99,13 @@ impl Connection {
             input_ended: false,
             wants_shutdown: false,
         }
+    }
+
+    /// One whose refusals look like that; else they are plain text.
+    #[must_use]
+    pub fn refusing_with(mut self, refuse: Refuse) -> Self {
+        self.refuse = refuse;
+        self
     }
 
     /// Takes what arrived.
@@ -108,7 +121,7 @@ impl Connection {
             State::Head => {
                 if !self.head_begun {
                     self.head_begun = true;
-                    self.deadline = Some(now + self.limits.head_time);
+                    self.await_head(now);
                 }
                 self.input.extend_from_slice(bytes);
                 self.advance(now, date);
@@ -181,11 +194,21 @@ impl Connection {
             return self.flush(now);
         }
         self.state = State::Head;
-        self.waiting_since = now;
         self.head_begun = !self.input.is_empty();
-        let next = if self.head_begun { self.limits.head_time } else { self.limits.idle_time };
-        self.deadline = Some(now + next);
+        self.await_head(now);
         self.advance(now, date);
+    }
+
+    /// Answers the request in hand with what the server itself has to say of it.
+    pub(crate) fn decline(&mut self, decline: &Decline, now: Instant, date: &str) {
+        let Decline { status, text, retry_after, is_last } = *decline;
+        let refusal = Refusal { status, text, path: self.path.as_deref() };
+        let mut response = refusal.answer(self.refuse);
+        if let Some(after) = retry_after {
+            response = response.with_header("Retry-After", after);
+        }
+        response.is_last |= is_last;
+        self.respond(&response, now, date);
     }
 
     /// Answers the request in hand with the beginning of a stream, which ends with the connection.
@@ -234,9 +257,14 @@ impl Connection {
 
     /// That many bytes of it were.
     pub fn sent(&mut self, bytes: usize, now: Instant, date: &str) {
+        let had_output = !self.output.is_empty();
         self.output.sent(bytes, now, &self.limits);
-        if self.output.is_empty() && matches!(self.state, State::Flush) {
-            self.linger(now);
+        if had_output && self.output.is_empty() {
+            match self.state {
+                State::Flush => self.linger(now),
+                State::Head => self.await_head(now),
+                _ => {}
+            }
         }
         if matches!(self.state, State::Head) && !self.input.is_empty() {
             self.advance(now, date);
@@ -268,11 +296,14 @@ impl Connection {
         }
         match self.state {
             State::Head if self.input.is_empty() => self.state = State::Over,
-            State::Head | State::Body(_) => self.refuse(HeadError::TooSlow, now, date),
+            State::Head => self.refuse(HeadError::TooSlow.into(), now, date),
+            State::Body(ref mut head) => {
+                let path = Some(std::mem::take(&mut head.path));
+                self.refuse(Bad { error: HeadError::TooSlow, path }, now, date);
+            }
             State::Answer(_) => {
                 self.ready = None;
-                let late = "the answer did not come in time; what was begun may still be done";
-                self.respond(&Response::text(504, late).last(), now, date);
+                self.decline(&LATE, now, date);
             }
             // Waits for the reader, whose deadline is the output's.
             State::Flush | State::Stream => self.deadline = None,
@@ -291,10 +322,28 @@ impl Connection {
         }
     }
 
+    /// Since when the reader of its answer has taken nothing of it; `None` if there is nothing to
+    /// take, or a request is in hand.
+    #[must_use]
+    pub fn stalled_since(&self) -> Option<Instant> {
+        match self.state {
+            State::Head | State::Stream | State::Flush => self.output.stalled_since(),
+            State::Body(_) | State::Answer(_) | State::Linger { .. } | State::Over => None,
+        }
+    }
+
     /// Whether it can be dropped.
     #[must_use]
     pub fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
+    }
+
+    /// The time for the next head begins `now`; but while there is output, its reader's is what
+    /// counts, who may be slow: then it begins when they have all of it.
+    fn await_head(&mut self, now: Instant) {
+        let next = if self.head_begun { self.limits.head_time } else { self.limits.idle_time };
+        self.deadline = self.output.is_empty().then(|| now + next);
+        self.waiting_since = now;
     }
 
     /// Goes on with what has arrived, up to the next whole request.
@@ -318,12 +367,14 @@ impl Connection {
         let head_end = match self.scanner.scan(&self.input) {
             Scan::More if self.input.len() <= self.limits.head_bytes => return,
             Scan::End(end) if end <= self.limits.head_bytes => end,
-            Scan::More | Scan::End(_) => return self.refuse(HeadError::HeadTooLong, now, date),
-            Scan::Bad => return self.refuse(HeadError::Malformed, now, date),
+            Scan::More | Scan::End(_) => {
+                return self.refuse(HeadError::HeadTooLong.into(), now, date);
+            }
+            Scan::Bad => return self.refuse(HeadError::Malformed.into(), now, date),
         };
         let head = match head::parse(&self.input[..head_end], &self.limits) {
             Ok(head) => head,
-            Err(error) => return self.refuse(error, now, date),
+            Err(bad) => return self.refuse(bad, now, date),
         };
         self.input.drain(..head_end);
         self.scanner = Scanner::default();
@@ -352,6 +403,7 @@ impl Connection {
             keep_alive: head.keep_alive,
         });
         self.deadline = Some(now + self.limits.answer_time);
+        self.path = Some(head.path.clone());
         self.ready = Some(Request {
             method: head.method,
             path: head.path,
@@ -364,10 +416,13 @@ impl Connection {
     }
 
     /// Says what is wrong, and that this was the last.
-    fn refuse(&mut self, error: HeadError, now: Instant, date: &str) {
+    fn refuse(&mut self, bad: Bad, now: Instant, date: &str) {
+        let Bad { error, path } = bad;
         self.state =
             State::Answer(InHand { is_head: false, is_http_1_0: false, keep_alive: false });
-        self.respond(&Response::text(error.status(), error.to_string()).last(), now, date);
+        let (status, text) = (error.status(), error.to_string());
+        let refusal = Refusal { status, text: &text, path: path.as_deref() };
+        self.respond(&refusal.answer(self.refuse).last(), now, date);
     }
 
     /// What is in the output is the last.

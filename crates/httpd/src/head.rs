@@ -81,6 +81,20 @@ impl HeadError {
     }
 }
 
+/// A head that may not be.
+#[derive(Debug)]
+pub(crate) struct Bad {
+    pub(crate) error: HeadError,
+    /// What it was about, if it says so.
+    pub(crate) path: Option<String>,
+}
+
+impl From<HeadError> for Bad {
+    fn from(error: HeadError) -> Self {
+        Self { error, path: None }
+    }
+}
+
 /// A head that may be.
 #[derive(Debug)]
 pub(crate) struct Head {
@@ -96,32 +110,33 @@ pub(crate) struct Head {
 }
 
 /// Reads a head that [`crate::scan`] found the end of.
-pub(crate) fn parse(head: &[u8], limits: &Limits) -> Result<Head, HeadError> {
+pub(crate) fn parse(head: &[u8], limits: &Limits) -> Result<Head, Bad> {
     let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut raw = httparse::Request::new(&mut fields);
     match raw.parse(head) {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-        Ok(_) => return Err(HeadError::Malformed),
-        Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooManyFields),
-        Err(httparse::Error::Version) => return Err(HeadError::Version),
-        Err(_) => return Err(HeadError::Malformed),
+        Ok(_) => return Err(HeadError::Malformed.into()),
+        Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooManyFields.into()),
+        Err(httparse::Error::Version) => return Err(HeadError::Version.into()),
+        Err(_) => return Err(HeadError::Malformed.into()),
     }
     let (Some(method), Some(target), Some(version)) = (raw.method, raw.path, raw.version) else {
-        return Err(HeadError::Malformed);
+        return Err(HeadError::Malformed.into());
     };
     let is_http_1_0 = version == 0;
     let method = Method::of(method).ok_or(HeadError::UnknownMethod)?;
     if target.len() > limits.target_bytes {
-        return Err(HeadError::TargetTooLong);
+        return Err(HeadError::TargetTooLong.into());
     }
     let target = target::parse(target).ok_or(HeadError::BadTarget)?;
     if target.path == "*" && method != Method::Options {
-        return Err(HeadError::BadTarget);
+        return Err(HeadError::BadTarget.into());
     }
     let headers = Headers::new(head, raw.headers);
-    let host = host(&headers, target.host, is_http_1_0)?;
-    let body_bytes = body_bytes(&headers, is_http_1_0, limits)?;
-    let expects_continue = expects_continue(&headers, is_http_1_0)?;
+    let about = |error| Bad { error, path: Some(target.path.clone()) };
+    let host = host(&headers, target.host, is_http_1_0).map_err(about)?;
+    let body_bytes = body_bytes(&headers, is_http_1_0, limits).map_err(about)?;
+    let expects_continue = expects_continue(&headers, is_http_1_0).map_err(about)?;
     let keep_alive = !headers.has_token("connection", "close")
         && (!is_http_1_0 || headers.has_token("connection", "keep-alive"));
     Ok(Head {

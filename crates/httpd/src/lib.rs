@@ -19,6 +19,8 @@ mod date;
 mod head;
 mod headers;
 mod limits;
+mod network;
+mod refusal;
 mod request;
 mod response;
 mod scan;
@@ -31,6 +33,8 @@ pub use date::http_date;
 pub use head::HeadError;
 pub use headers::Headers;
 pub use limits::{HEADERS_MAX, Limits};
+pub use network::network_of;
+pub use refusal::{Refusal, Refuse};
 pub use request::{Method, Request};
 pub use response::{Body, Response};
 pub use server::{

@@ -17,12 +17,12 @@ pub struct Limits {
     pub target_bytes: usize,
     /// A request's body (413).
     pub body_bytes: usize,
-    /// From the first byte of a head to its last; for a new connection from its beginning, TLS
+    /// From the first byte of a head to its last, though not while an answer is being taken; for a new connection from its beginning, TLS
     /// handshake included (408).
     pub head_time: Duration,
     /// From the end of a head to the end of its body (408).
     pub body_time: Duration,
-    /// Between an answer and the next request.
+    /// From when all of an answer was taken to the next request.
     pub idle_time: Duration,
     /// From a whole request to its answer (504).
     pub answer_time: Duration,
@@ -36,12 +36,16 @@ pub struct Limits {
     pub requests: u32,
     /// What waits for a slow reader of a stream before the stream is not asked for more.
     pub stream_bytes: usize,
-    /// Connections; one more takes the place of the oldest that has not sent a whole request.
+    /// Connections; one more takes the place of the oldest that has not sent a whole request, or
+    /// else of the one that has read nothing of its answer for longest. Those of addresses that
+    /// have fewer connections than its own are spared, except the former if there is nobody else.
     pub connections: usize,
     /// Connections of one address (of IPv6: one /64).
     pub connections_per_address: usize,
     /// Streams (503).
     pub streams: usize,
+    /// Streams of one address (of IPv6: one /64), so that nobody takes them all (429).
+    pub streams_per_address: usize,
     /// Threads for what may wait.
     pub workers: usize,
     /// What may wait for them (503).
@@ -69,6 +73,7 @@ impl Default for Limits {
             connections: 256,
             connections_per_address: 64,
             streams: 64,
+            streams_per_address: 16,
             workers: 3,
             queue: 32,
         }

@@ -203,6 +203,79 @@ fn who_does_not_read_loses_the_connection() {
     assert!(rig.connection.is_over());
 }
 
+/// A reader of `output`, who takes `step` bytes each second, and sees that the connection bears it.
+#[track_caller]
+fn read_slowly(rig: &mut Rig, step: usize, until: impl Fn(&Rig) -> bool) {
+    while !until(rig) {
+        rig.now += Duration::from_secs(1);
+        if rig.connection.deadline().is_some_and(|deadline| deadline <= rig.now) {
+            rig.connection.handle_timeout(rig.now, DATE);
+        }
+        assert!(!rig.connection.is_over(), "{} bytes were left", rig.connection.output().len());
+        let step = step.min(rig.connection.output().len());
+        rig.connection.sent(step, rig.now, DATE);
+    }
+}
+
+fn big(bytes: usize) -> Response {
+    Response::new(200).with_body("a/b", Body::Owned(vec![b'x'; bytes]))
+}
+
+#[test]
+fn who_reads_slowly_but_steadily_gets_all_of_it_and_then_has_time_for_another_request() {
+    let mut rig = Rig::new();
+    rig.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").request();
+    rig.connection.respond(&big(5_000_000), rig.now, DATE);
+    let begun = rig.now;
+    read_slowly(&mut rig, 64_000, |rig| rig.connection.output().is_empty());
+    assert!(rig.now - begun > rig.limits.idle_time, "or this shows nothing");
+    assert_eq!(rig.connection.waiting_since(), Some(rig.now));
+    assert_eq!(rig.time_out(), rig.limits.idle_time);
+    assert!(rig.connection.is_over());
+}
+
+#[test]
+fn a_request_behind_an_answer_that_is_read_slowly_is_not_late() {
+    let mut rig = Rig::new();
+    rig.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n").request();
+    rig.connection.respond(&big(1_000_000), rig.now, DATE);
+    let begun = rig.now;
+    read_slowly(&mut rig, 20_000, |rig| rig.connection.has_request());
+    assert!(rig.now - begun > rig.limits.head_time, "or this shows nothing");
+    assert_eq!(rig.request().path, "/2");
+    let sent = rig.answer("second").output();
+    assert!(sent.ends_with("second\n") && !sent.contains(" 408 "));
+}
+
+#[test]
+fn half_a_head_behind_an_answer_has_its_time_when_the_answer_was_read() {
+    for arrives_later in [false, true] {
+        let mut rig = Rig::new();
+        rig.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").request();
+        if !arrives_later {
+            rig.send("GET /2");
+        }
+        rig.connection.respond(&big(1_000_000), rig.now, DATE);
+        if arrives_later {
+            rig.send("GET /2");
+        }
+        read_slowly(&mut rig, 20_000, |rig| rig.connection.output().is_empty());
+        assert_eq!(rig.time_out(), rig.limits.head_time);
+        assert!(rig.output().starts_with("HTTP/1.1 408 "));
+    }
+}
+
+#[test]
+fn who_has_nothing_more_to_read_does_not_get_time_anew() {
+    let mut rig = Rig::new();
+    rig.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").request();
+    rig.answer("x").output();
+    let first = rig.connection.deadline();
+    rig.now += Duration::from_secs(5);
+    rig.connection.sent(0, rig.now, DATE);
+    assert_eq!(rig.connection.deadline(), first);
+}
+
 #[test]
 fn who_reads_no_answers_gets_no_more_requests_answered() {
     let mut rig = Rig::new();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use httpd::{Connection, Limits, Response};
+use httpd::{Body, Connection, Limits, Refusal, Response};
 
 const DATE: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
 
@@ -164,4 +164,53 @@ fn what_is_too_long_is_refused_before_it_is_there() {
     for (bytes, wanted) in table {
         assert_eq!(status(bytes.as_bytes()), wanted, "{:?}", &bytes[..60.min(bytes.len())]);
     }
+}
+
+/// As a program might like it.
+fn as_json(refusal: &Refusal<'_>) -> Response {
+    let json = format!("{{{:?}: {:?}}}", refusal.path.unwrap_or("?"), refusal.status);
+    Response::new(200).with_body("application/json", Body::Owned(json.into_bytes()))
+}
+
+fn refusing_with(refuse: httpd::Refuse) -> (Connection, Instant) {
+    let now = Instant::now();
+    (Connection::new(Arc::new(Limits::default()), now).refusing_with(refuse), now)
+}
+
+/// What is answered to `bytes` and then, if that is nothing yet, when the time is over.
+fn refused(refuse: httpd::Refuse, bytes: &str) -> String {
+    let (mut connection, now) = refusing_with(refuse);
+    connection.receive(bytes.as_bytes(), now, DATE);
+    if connection.output().is_empty() {
+        let late = connection.deadline().expect("a deadline");
+        connection.handle_timeout(late, DATE);
+    }
+    String::from_utf8_lossy(connection.output()).into_owned()
+}
+
+#[test]
+fn the_caller_says_how_refusals_look_and_knows_what_was_asked_for_where_it_was_said() {
+    let table = [
+        ("nonsense\r\n\r\n", "?", 400),
+        ("GET /a", "?", 408),
+        ("POST /api%20x?y HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n", "/api x", 413),
+        ("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "/a", 411),
+        ("GET /a HTTP/1.1\r\n\r\n", "/a", 400),
+        ("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", "/a", 408),
+        ("GET /a HTTP/1.1\r\nHost: a\r\n\r\n", "/a", 504),
+    ];
+    for (bytes, path, status) in table {
+        let answer = refused(as_json, bytes);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{bytes:?}: {answer}");
+        assert!(answer.contains("Content-Type: application/json\r\n"), "{bytes:?}: {answer}");
+        assert!(answer.contains("Connection: close\r\n"), "{bytes:?}: {answer}");
+        assert!(answer.ends_with(&format!("{{{path:?}: {status}}}")), "{bytes:?}: {answer}");
+    }
+}
+
+#[test]
+fn a_refusal_is_said_though_the_caller_fails_to() {
+    let answer = refused(|_| panic!("as asked"), "nonsense\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("Content-Type: text/plain"), "{answer}");
 }

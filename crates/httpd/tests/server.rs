@@ -69,7 +69,9 @@ fn a_mistake_in_a_handler_costs_one_request_only() {
     let rig = Rig::new(Limits::default());
     let mut client = connect(&rig);
     for path in ["/panic", "/panic-work"] {
-        assert!(exchange(&mut client, &get(path)).starts_with("HTTP/1.1 500 "), "{path}");
+        let answer = exchange(&mut client, &get(path));
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{path}: {answer}");
+        assert!(answer.contains(&format!("About: {path}\r\n")), "{path}: {answer}");
         assert!(exchange(&mut client, GET).starts_with("HTTP/1.1 200 "), "after {path}");
     }
 }
@@ -104,25 +106,94 @@ fn slow_clients_lose_their_connection_and_nobody_elses() {
 
 #[test]
 fn slow_readers_lose_their_connection() {
-    let limits =
-        Limits { write_time: Duration::from_millis(300), connections: 1, ..Limits::default() };
-    let rig = Rig::new(limits);
-    let mut client = connect(&rig);
-    client.write_all(&get("/big")).expect("sent");
-    rig.wait_until("it is asked", |state| state.requests.load(Ordering::SeqCst) == 1);
-    // Nothing is read. While it is there nobody else is let in, for it is being served.
+    let write_time = Duration::from_millis(300);
+    let rig = Rig::new(Limits { write_time, connections: 3, ..Limits::default() });
+    let mut held: Vec<_> = (0..2).map(|_| rig.connect_from("127.0.0.2")).collect();
+    for client in &mut held {
+        client.write_all(&get("/hold")).expect("sent");
+    }
+    rig.wait_until("held", |state| state.held.load(Ordering::SeqCst) == 2);
     let begun = Instant::now();
+    let mut client = rig.connect_greedy("127.0.0.1");
+    // Until then it makes no room for an address that has more connections than its own.
     loop {
-        let mut other = connect(&rig);
+        let mut other = rig.connect_from("127.0.0.2");
         let _ = other.write_all(b"GET /now HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         if read_all(&mut other).starts_with("HTTP/1.1 200 ") {
             break;
         }
         assert!(begun.elapsed() < Duration::from_secs(20), "it is still there");
     }
-    let mut all = Vec::new();
-    let _ = client.read_to_end(&mut all);
-    assert!(all.len() < common::BIG_BYTES, "all of it came");
+    assert!(begun.elapsed() >= write_time, "it had to make room before its time was over");
+    assert!(read_all(&mut client).len() < common::SLAB_BYTES, "all of it came");
+}
+
+#[test]
+fn readers_who_do_not_read_keep_nobody_out() {
+    let limits = Limits { connections: 8, connections_per_address: 4, ..Limits::default() };
+    let rig = Rig::new(limits);
+    let mut kept: Vec<_> = (0..4).map(|_| rig.connect_greedy("127.0.0.2")).collect();
+    kept.extend((0..4).map(|_| rig.connect_greedy("127.0.0.3")));
+    for _ in 0..20 {
+        let mut other = connect(&rig);
+        assert!(exchange(&mut other, GET).starts_with("HTTP/1.1 200 "));
+    }
+    // Nor others of their own address, though it has all that one address may have.
+    kept.push(rig.connect_greedy("127.0.0.3"));
+    let mut neighbour = rig.connect_from("127.0.0.3");
+    assert!(exchange(&mut neighbour, GET).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn who_reads_stays_where_one_who_does_not_has_to_go() {
+    let rig = Rig::new(Limits { connections: 2, ..Limits::default() });
+    let mut reads = rig.connect_greedy("127.0.0.2");
+    let mut stands = rig.connect_greedy("127.0.0.3");
+    common::read_head(&mut reads);
+    // More than all buffers hold, so that the server has seen it, and less than all.
+    common::read_exactly(&mut reads, common::SLAB_BYTES / 2);
+    let mut other = connect(&rig);
+    assert!(exchange(&mut other, GET).starts_with("HTTP/1.1 200 "));
+    common::read_exactly(&mut reads, common::SLAB_BYTES / 2);
+    assert!(read_all(&mut stands).len() < common::SLAB_BYTES, "all of it came");
+}
+
+#[test]
+fn a_flood_displaces_nobody_who_has_fewer_connections() {
+    let rig = Rig::new(Limits { connections: 3, ..Limits::default() });
+    let mut slow = rig.connect_greedy("127.0.0.2");
+    let mut flood: Vec<_> = (0..2).map(|_| rig.connect_greedy("127.0.0.3")).collect();
+    for _ in 0..10 {
+        flood.push(rig.connect_greedy("127.0.0.3"));
+    }
+    common::read_head(&mut slow);
+    common::read_exactly(&mut slow, common::SLAB_BYTES);
+}
+
+#[test]
+fn a_flood_that_comes_again_does_not_displace_who_is_just_coming_in() {
+    let rig = Rig::new(Limits { connections: 3, ..Limits::default() });
+    let mut flood: Vec<_> = (0..3).map(|_| rig.connect_greedy("127.0.0.2")).collect();
+    // Has not said anything yet, as one that is at its handshake has not.
+    let mut coming = connect(&rig);
+    for _ in 0..10 {
+        flood.push(rig.connect_greedy("127.0.0.2"));
+    }
+    assert!(exchange(&mut coming, GET).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn the_silent_make_room_for_an_address_that_has_more_connections_than_theirs() {
+    let rig = Rig::new(Limits { connections: 3, ..Limits::default() });
+    let mut held: Vec<_> = (0..2).map(|_| connect(&rig)).collect();
+    for client in &mut held {
+        client.write_all(&get("/hold")).expect("sent");
+    }
+    rig.wait_until("held", |state| state.held.load(Ordering::SeqCst) == 2);
+    let mut silent = rig.connect_from("127.0.0.2");
+    let mut other = connect(&rig);
+    assert!(exchange(&mut other, GET).starts_with("HTTP/1.1 200 "));
+    assert_eq!(read_all(&mut silent), "");
 }
 
 #[test]
@@ -199,8 +270,9 @@ fn what_the_workers_cannot_take_is_answered_with_503_and_when_to_try_again() {
     rig.wait_until("two have asked", |state| state.requests.load(Ordering::SeqCst) == 2);
     let mut client = connect(&rig);
     let answer = exchange(&mut client, &get("/work"));
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(
-        answer.starts_with("HTTP/1.1 503 ") && answer.contains("Retry-After: 1\r\n"),
+        answer.contains("Retry-After: 1\r\n") && answer.contains("About: /work\r\n"),
         "{answer}"
     );
     assert!(exchange(&mut client, GET).starts_with("HTTP/1.1 200 "), "what need not wait goes on");
@@ -224,6 +296,30 @@ fn streams_are_fed_while_they_are_read_and_told_of_when_they_are_not() {
     assert_eq!(common::read_exactly(&mut client, 4), "one\n");
     client.shutdown(Shutdown::Both).expect("closed");
     rig.wait_until("it is over", |state| state.streams_over.load(Ordering::SeqCst) == 2);
+}
+
+#[test]
+fn one_address_does_not_take_all_streams() {
+    let rig = Rig::new(Limits { streams_per_address: 2, ..Limits::default() });
+    let follow = |address| {
+        let mut client = rig.connect_from(address);
+        client.write_all(&get("/stream")).expect("sent");
+        (common::read_head(&mut client), client)
+    };
+    let mut first: Vec<_> = (0..2).map(|_| follow("127.0.0.2")).collect();
+    assert!(first.iter().all(|(head, _)| head.starts_with("HTTP/1.1 200 ")), "{first:?}");
+    let (head, mut third) = follow("127.0.0.2");
+    assert!(head.starts_with("HTTP/1.1 429 ") && head.contains("Retry-After: "), "{head}");
+    assert!(head.contains("About: /stream\r\n"), "{head}");
+    let length = head.split("Content-Length: ").nth(1).and_then(|rest| rest.split('\r').next());
+    let length = length.and_then(|length| length.parse().ok()).expect("a length");
+    common::read_exactly(&mut third, length);
+    assert!(exchange(&mut third, GET).starts_with("HTTP/1.1 200 "), "all else goes on");
+    assert!(follow("127.0.0.3").0.starts_with("HTTP/1.1 200 "), "another address has its own");
+    first.pop();
+    // The refused one, the one from elsewhere, the one just left.
+    rig.wait_until("it is over", |state| state.streams_over.load(Ordering::SeqCst) == 3);
+    assert!(follow("127.0.0.2").0.starts_with("HTTP/1.1 200 "), "there is room again");
 }
 
 #[test]
@@ -329,6 +425,8 @@ fn ten_thousand_connections_are_borne_while_others_are_served() {
         }
     }
     assert_eq!(served, wanted.div_ceil(500));
+    // They are let in one after the other, so now there is none whose turn is still to come.
+    assert!(exchange(&mut connect(&rig), GET).starts_with("HTTP/1.1 200 "));
     let is_open = |client: &mut TcpStream| {
         client.set_nonblocking(true).expect("a socket");
         matches!(client.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)

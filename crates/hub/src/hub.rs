@@ -42,6 +42,8 @@ pub(crate) struct Hub {
     /// Secrets of one-time codes that were offered, by user: they count once a code was shown.
     pub(crate) offered: Mutex<HashMap<String, String>>,
     pub(crate) lines: Mutex<HashMap<String, Line>>,
+    /// Live pages and programs that follow, by who.
+    pub(crate) followers: Mutex<HashMap<String, usize>>,
     pub(crate) past: Past,
     fleet: Mutex<Fleet>,
     changed: watch::Sender<u64>,
@@ -71,6 +73,7 @@ impl Hub {
             asking: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
             offered: Mutex::default(),
             lines: Mutex::default(),
+            followers: Mutex::default(),
             past,
             changed: watch::Sender::new(fleet.seq()),
             fleet: Mutex::new(fleet),

@@ -6,7 +6,10 @@ use std::{
     ffi::CStr,
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -86,8 +89,9 @@ impl House {
         Ok(())
     }
 
-    /// Ends the server.
+    /// Ends the server, as Asterisk itself ends.
     pub(crate) fn close(&mut self) {
+        IS_ENDING.store(true, Ordering::Relaxed);
         self.running = None;
     }
 
@@ -134,6 +138,23 @@ fn warn(settings: &Settings) {
     }
 }
 
+/// Whether Asterisk is ending, with us loaded.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+/// How long it waits for a thread of ours then: one may wait for a lock that is never given back.
+const END_WITHIN: Duration = Duration::from_secs(2);
+
+/// A thread of the server's, which ends with this.
+struct Hand(Option<Thread>);
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        let Some(thread) = self.0.take() else { return };
+        if IS_ENDING.load(Ordering::Relaxed) {
+            thread.stop_or_leave(END_WITHIN);
+        }
+    }
+}
+
 /// Threads of the module's own: Asterisk must be able to unmap what runs on them. A page can wait, and
 /// a call cannot.
 fn spawn(name: &'static CStr, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn Any + Send>> {
@@ -141,5 +162,5 @@ fn spawn(name: &'static CStr, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<
         thread::give_up_real_time();
         body();
     };
-    Ok(Box::new(Thread::spawn(name, body)?))
+    Ok(Box::new(Hand(Some(Thread::spawn(name, body)?))))
 }

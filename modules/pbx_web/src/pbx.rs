@@ -1,6 +1,7 @@
 //! What the attendant wants of the PBX, asked of Asterisk.
 //!
-//! Everything comes out of Asterisk's caches; none of it takes a channel's lock.
+//! Nothing here takes a channel's lock. Contacts may come from a database of Asterisk's, and the list of modules
+//! waits for the loader: both are asked for in a way that refuses an unload meanwhile, for that would wait for us.
 
 use std::{
     collections::HashMap,
@@ -12,6 +13,7 @@ use std::{
 };
 
 use asterisk::{
+    Instance as _, application,
     contact::{self, Contact},
     endpoint,
     loader::{self, Loaded, Support},
@@ -57,8 +59,12 @@ impl Pbx for Asterisk {
         self.known_modules().to_vec()
     }
 
+    /// Asked often, and while Asterisk starts: so not of the loader, whose lock is held then.
     fn is_running(&self, module: &str) -> bool {
-        self.known_modules().iter().any(|known| known.name == module && known.status == RUNNING)
+        match module {
+            "app_universal.so" => application::is_registered(c"SetUniVar"),
+            _ => lock(&self.modules).iter().any(|it| it.name == module && it.status == RUNNING),
+        }
     }
 
     fn channels(&self) -> Vec<Channel> {
@@ -68,7 +74,8 @@ impl Pbx for Asterisk {
 
     fn peers(&self) -> Vec<Peer> {
         let mut addresses: HashMap<_, Vec<_>> = HashMap::new();
-        for Contact { tech, resource, address, .. } in contact::all() {
+        let contacts = PbxWeb::with(|_| contact::all()).unwrap_or_default();
+        for Contact { tech, resource, address, .. } in contacts {
             addresses.entry((tech, resource)).or_default().push(text(&address));
         }
         let all = endpoint::all_of_all().into_iter();
@@ -130,8 +137,7 @@ impl Asterisk {
         let mut asked = match self.asked.try_lock() {
             Ok(asked) => asked,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) if !known.is_empty() => return known,
-            Err(TryLockError::WouldBlock) => lock(&self.asked),
+            Err(TryLockError::WouldBlock) => return known,
         };
         if asked.is_none_or(|at| at.elapsed() >= MODULES_AGE)
             && let Some(found) = loader::modules::<PbxWeb>()

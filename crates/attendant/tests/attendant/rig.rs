@@ -1,7 +1,7 @@
 //! A running attendant beside an Asterisk that is none, and a client of few words.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -37,6 +37,8 @@ pub(crate) struct Reply {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Client {
     address: Option<SocketAddr>,
+    /// Another one of this machine's than usual.
+    from: Option<Ipv4Addr>,
     fields: Vec<String>,
 }
 
@@ -95,7 +97,7 @@ impl Rig {
     /// Nobody.
     pub(crate) fn nobody(&self) -> Client {
         let address = Some(self.attendant().addresses()[0]);
-        Client { address, fields: vec![format!("Host: {}", self.host())] }
+        Client { address, from: None, fields: vec![format!("Host: {}", self.host())] }
     }
 
     /// A program.
@@ -190,6 +192,11 @@ impl Client {
         client
     }
 
+    /// From `127.0.0.LAST`.
+    pub(crate) fn from(&self, last: u8) -> Self {
+        Self { from: Some(Ipv4Addr::new(127, 0, 0, last)), ..self.clone() }
+    }
+
     pub(crate) fn get(&self, path: &str) -> Reply {
         self.send("GET", path, "")
     }
@@ -207,7 +214,11 @@ impl Client {
 
     /// Sends a request that is the last one of its connection.
     pub(crate) fn begin(&self, method: &str, path: &str, body: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address.expect("an address")).expect("connected");
+        let address = self.address.expect("an address");
+        let mut stream = match self.from {
+            Some(from) => connect_from(from, address),
+            None => TcpStream::connect(address).expect("connected"),
+        };
         stream.set_read_timeout(Some(PATIENCE)).expect("an option");
         let fields = self.fields.join("\r\n");
         let length = body.len();
@@ -222,6 +233,14 @@ impl Client {
     pub(crate) fn follow(&self, path: &str) -> Events {
         Events { stream: self.begin("GET", path, ""), text: String::new() }
     }
+}
+
+fn connect_from(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&socket, &SocketAddr::from((from, 0))).expect("an address of this machine's");
+    connect(&socket, &to).expect("connected");
+    socket.into()
 }
 
 impl Reply {

@@ -17,6 +17,8 @@ pub(super) struct Output {
     /// Of them since the deadline was set.
     step: usize,
     deadline: Option<Instant>,
+    /// When some of it was last taken; before that, when it began.
+    moved: Option<Instant>,
 }
 
 impl Output {
@@ -40,11 +42,17 @@ impl Output {
         self.deadline
     }
 
+    /// Since when its reader has taken nothing; `None` if there is nothing to take.
+    pub(super) fn stalled_since(&self) -> Option<Instant> {
+        self.moved.filter(|_| !self.is_empty())
+    }
+
     /// Before bytes are appended to [`Self::buffer`].
     pub(super) fn begin(&mut self, now: Instant, limits: &Limits) {
         if self.deadline.is_none() {
             self.deadline = Some(now + limits.write_time);
             self.step = 0;
+            self.moved = Some(now);
         }
         // What was sent would else be kept for as long as there is more.
         if self.sent > 0 && self.sent >= self.len() {
@@ -60,6 +68,7 @@ impl Output {
     pub(super) fn sent(&mut self, bytes: usize, now: Instant, limits: &Limits) {
         self.sent = (self.sent + bytes).min(self.buffer.len());
         self.step += bytes;
+        self.moved = Some(now);
         if self.is_empty() {
             self.buffer.clear();
             self.buffer.shrink_to(KEPT_BYTES);

@@ -1,5 +1,6 @@
 //! Requests to the service, and its answers back: at once, from a worker, or as a stream.
 
+use crate::refusal::{BROKEN, BUSY, Decline, TOO_MANY_STREAMS};
 use crate::request::Request;
 use crate::response::Response;
 
@@ -18,7 +19,7 @@ impl<S: Service> EventLoop<S> {
         let attempt = request.attempt;
         let answer = self.with_service(|service, context| service.request(context, &peer, request));
         match answer {
-            None => self.respond(slot, turn, &broken()),
+            None => self.decline(slot, turn, &BROKEN),
             Some(Answer::Now(response)) => self.respond(slot, turn, &response),
             Some(Answer::Stream(response, key)) => self.begin_stream(slot, turn, &response, key),
             Some(Answer::Work(job)) => {
@@ -26,7 +27,7 @@ impl<S: Service> EventLoop<S> {
                 let Some(request) = guest.http.in_hand() else { return };
                 let asker = Asker { slot, turn, request, attempt };
                 if attempt >= ATTEMPTS_MAX || self.queue.push(Task::Answer(asker, job)).is_err() {
-                    self.respond(slot, turn, &busy());
+                    self.decline(slot, turn, &BUSY);
                 }
             }
         }
@@ -38,9 +39,19 @@ impl<S: Service> EventLoop<S> {
         }
     }
 
+    fn decline(&mut self, slot: u32, turn: u32, decline: &Decline) {
+        if let Some(guest) = self.slots.get(slot, turn) {
+            guest.http.decline(decline, self.now, &self.date);
+        }
+    }
+
     fn begin_stream(&mut self, slot: u32, turn: u32, response: &Response, key: StreamKey) {
-        if self.streams >= self.limits.streams {
-            self.respond(slot, turn, &busy());
+        let address = self.slots.get(slot, turn).map(|guest| guest.peer.remote.ip());
+        let of_address = address.map_or(0, |address| self.slots.streams_of(address));
+        if of_address >= self.limits.streams_per_address {
+            self.decline(slot, turn, &TOO_MANY_STREAMS);
+        } else if self.streams >= self.limits.streams {
+            self.decline(slot, turn, &BUSY);
         } else if let Some(guest) = self.slots.get(slot, turn)
             && guest.http.respond_stream(response, self.now, &self.date)
         {
@@ -95,8 +106,10 @@ impl<S: Service> EventLoop<S> {
             }
             let peer = guest.peer;
             match again {
-                Again::Respond(response) => self.respond(slot, turn, &response),
-                Again::Request(mut request) => {
+                // It panicked: that request is lost, and nothing else.
+                None => self.decline(slot, turn, &BROKEN),
+                Some(Again::Respond(response)) => self.respond(slot, turn, &response),
+                Some(Again::Request(mut request)) => {
                     request.attempt = attempt + 1;
                     self.ask(slot, turn, peer, request);
                 }
@@ -104,13 +117,4 @@ impl<S: Service> EventLoop<S> {
             self.drive(slot, turn);
         }
     }
-}
-
-fn broken() -> Response {
-    Response::text(500, "this request met a mistake in the server")
-}
-
-fn busy() -> Response {
-    Response::text(503, "too much is being asked at once; try again")
-        .with_header("Retry-After", "1")
 }

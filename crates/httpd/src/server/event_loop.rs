@@ -221,7 +221,7 @@ impl<S: Service> EventLoop<S> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         let transport = self.wrap.wrap(stream)?;
-        let http = Connection::new(self.limits.clone(), self.now);
+        let http = Connection::new(self.limits.clone(), self.now).refusing_with(S::refusal);
         let mut guest = Guest::new(http, peer, transport);
         guest.watched = epoll::EventFlags::IN;
         let (slot, turn) = self.slots.insert(guest);
@@ -236,7 +236,7 @@ impl<S: Service> EventLoop<S> {
         Ok(())
     }
 
-    /// Whether there is room for one more, if need be in the place of one that is waiting.
+    /// Whether there is room for one more, if need be in the place of another.
     fn make_room(&mut self, peer: &Peer) -> bool {
         let address = peer.remote.ip();
         let of = if self.slots.count_of(address) >= self.limits.connections_per_address {
@@ -246,13 +246,13 @@ impl<S: Service> EventLoop<S> {
         } else {
             return true;
         };
-        let Some((slot, turn)) = self.slots.oldest_waiting(of) else { return false };
+        let Some((slot, turn)) = self.slots.first_to_go(Some(address), of) else { return false };
         self.close(slot, turn);
         true
     }
 
     fn pause_accepting(&mut self) {
-        if let Some((slot, turn)) = self.slots.oldest_waiting(None) {
+        if let Some((slot, turn)) = self.slots.first_to_go(None, None) {
             self.close(slot, turn);
         }
         self.watch_listeners(Interest { read: false, write: false });

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rustix::event::epoll;
 
+use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::response::Response;
 
@@ -22,6 +23,18 @@ pub trait Service: Send + 'static {
 
     /// A request.
     fn request(&mut self, context: &mut Context<'_>, peer: &Peer, request: Request) -> Answer;
+
+    /// How it looks when the server itself refuses a request, or has lost it: what is no request,
+    /// or too long, or late (400, 408, 413, 504, ...), and what is too much (429, 503). Length,
+    /// status and `Retry-After` are the server's. There is no `self`, for nothing is to be decided
+    /// here, only said.
+    #[must_use]
+    fn refusal(refusal: &Refusal<'_>) -> Response
+    where
+        Self: Sized,
+    {
+        refusal.as_text()
+    }
 
     /// More of a stream that was answered with [`Answer::Stream`].
     fn stream(&mut self, context: &mut Context<'_>, key: StreamKey) -> Next;
@@ -54,7 +67,8 @@ pub enum Answer {
     Now(Response),
     /// A worker makes it; 503 if too much waits for them already.
     Work(Job),
-    /// This begins it, and the rest is asked for by this key; 503 if there are too many streams.
+    /// This begins it, and the rest is asked for by this key; 503 if there are too many streams,
+    /// 429 if that address has too many.
     Stream(Response, StreamKey),
 }
 
@@ -161,21 +175,6 @@ impl Context<'_> {
     ) -> std::io::Result<()> {
         let data = super::token::Token::Watched(key & WATCH_KEY_MAX).data();
         Ok(epoll::add(self.epoll, socket, data, interest.flags())?)
-    }
-
-    /// Watches it for something else.
-    ///
-    /// # Errors
-    ///
-    /// What `epoll_ctl` says.
-    pub fn change(
-        &self,
-        socket: BorrowedFd<'_>,
-        key: u64,
-        interest: Interest,
-    ) -> std::io::Result<()> {
-        let data = super::token::Token::Watched(key & WATCH_KEY_MAX).data();
-        Ok(epoll::modify(self.epoll, socket, data, interest.flags())?)
     }
 
     /// No longer watches it. Do this before it is closed: a process that was forked off may hold

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use crate::connection::Connection;
+use crate::network::network_of;
+
 use super::guest::Guest;
 use super::token::TURN_MASK;
 
@@ -29,11 +32,18 @@ impl Slots {
 
     /// How many connections an address has.
     pub(super) fn count_of(&self, address: IpAddr) -> usize {
-        self.by_address.get(&network(address)).copied().unwrap_or(0)
+        self.by_address.get(&network_of(address)).copied().unwrap_or(0)
+    }
+
+    /// How many streams an address has.
+    pub(super) fn streams_of(&self, address: IpAddr) -> usize {
+        let address = network_of(address);
+        let is_theirs = |guest: &Guest| network_of(guest.peer.remote.ip()) == address;
+        self.iter().filter(|(_, _, guest)| guest.stream.is_some() && is_theirs(guest)).count()
     }
 
     pub(super) fn insert(&mut self, guest: Guest) -> (u32, u32) {
-        *self.by_address.entry(network(guest.peer.remote.ip())).or_default() += 1;
+        *self.by_address.entry(network_of(guest.peer.remote.ip())).or_default() += 1;
         self.used += 1;
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
@@ -55,7 +65,7 @@ impl Slots {
         let guest = place.guest.take()?;
         self.free.push(slot);
         self.used -= 1;
-        let network = network(guest.peer.remote.ip());
+        let network = network_of(guest.peer.remote.ip());
         if let Some(count) = self.by_address.get_mut(&network) {
             *count -= 1;
             if *count == 0 {
@@ -73,22 +83,39 @@ impl Slots {
             .filter_map(|(place, slot)| place.guest.as_ref().map(|guest| (slot, place.turn, guest)))
     }
 
-    /// Who has waited longest without a whole request, of one address or of all.
-    pub(super) fn oldest_waiting(&self, of: Option<IpAddr>) -> Option<(u32, u32)> {
-        let of = of.map(network);
-        let waiting = self.iter().filter_map(|(slot, turn, guest)| {
-            let since: Instant = guest.http.waiting_since()?;
-            let is_meant = of.is_none_or(|of| network(guest.peer.remote.ip()) == of);
-            is_meant.then_some((since, slot, turn))
-        });
-        waiting.min().map(|(_, slot, turn)| (slot, turn))
-    }
-}
-
-/// One customer has a whole /64 of IPv6.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => (v6.to_bits() & !u128::from(u64::MAX)).to_be_bytes().into(),
+    /// Who gives their place to one from `newcomer`, of one address or of all: who has waited
+    /// longest without a whole request; else whose reader has taken nothing for longest, for
+    /// whoever reads nothing could else keep everybody out.
+    ///
+    /// Nobody goes for an address that has more connections than theirs while there is another:
+    /// a flood displaces itself, and not who is just coming in. But somebody who reads never goes
+    /// for such a one. Each byte that is taken puts a reader last in the order; there is no time
+    /// within which one is safe, for that would be the time to come back in and keep the door shut.
+    pub(super) fn first_to_go(
+        &self,
+        newcomer: Option<IpAddr>,
+        of: Option<IpAddr>,
+    ) -> Option<(u32, u32)> {
+        let fewest = newcomer.map_or(0, |newcomer| self.count_of(newcomer));
+        let of = of.map(network_of);
+        let oldest = |since: fn(&Connection) -> Option<Instant>, fewest: usize| {
+            let mut oldest: Option<(Instant, u32, u32)> = None;
+            for (slot, turn, guest) in self.iter() {
+                let Some(since) = since(&guest.http) else { continue };
+                // First what costs least: in a flood this is what the thread is at.
+                if oldest.is_some_and(|(oldest, ..)| oldest <= since) {
+                    continue;
+                }
+                let address = guest.peer.remote.ip();
+                let is_meant = of.is_none_or(|of| network_of(address) == of);
+                if is_meant && self.count_of(address) >= fewest {
+                    oldest = Some((since, slot, turn));
+                }
+            }
+            oldest.map(|(_, slot, turn)| (slot, turn))
+        };
+        oldest(Connection::waiting_since, fewest)
+            .or_else(|| oldest(Connection::stalled_since, fewest))
+            .or_else(|| oldest(Connection::waiting_since, 0))
     }
 }

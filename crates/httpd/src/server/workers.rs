@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::response::Response;
-
 use super::service::{Again, Job};
 use super::waker::Waker;
 
@@ -36,7 +34,8 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct Inner {
     tasks: VecDeque<Task>,
-    done: Vec<(Asker, Again)>,
+    /// Nothing came of a job that panicked.
+    done: Vec<(Asker, Option<Again>)>,
     is_stopped: bool,
 }
 
@@ -62,7 +61,7 @@ impl Queue {
     }
 
     /// What has been done since.
-    pub(super) fn take_done(&self) -> Vec<(Asker, Again)> {
+    pub(super) fn take_done(&self) -> Vec<(Asker, Option<Again>)> {
         std::mem::take(&mut self.lock().done)
     }
 
@@ -86,7 +85,7 @@ impl Queue {
         while let Some(task) = self.next() {
             match task {
                 Task::Answer(asker, job) => {
-                    let again = catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|_| broken());
+                    let again = catch_unwind(AssertUnwindSafe(job)).ok();
                     self.lock().done.push((asker, again));
                     self.waker.wake();
                 }
@@ -109,9 +108,4 @@ impl Queue {
             inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
     }
-}
-
-/// A job panicked: that request is lost, and nothing else.
-fn broken() -> Again {
-    Again::Respond(Response::text(500, "this request met a mistake in the server"))
 }

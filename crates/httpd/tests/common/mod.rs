@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use httpd::{
     Again, Answer, Body, Context, Interest, JoinOnDrop, Limits, Next, Peer, PlainWrap, Ready,
-    Request, Response, Server, Service, Start, StreamKey, Wrap,
+    Refusal, Request, Response, Server, Service, Start, StreamKey, Wrap,
 };
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -19,6 +19,8 @@ pub(crate) mod shy;
 
 /// The answer to `/big`: more than the buffers of two sockets.
 pub(crate) const BIG_BYTES: usize = 64 * 1024 * 1024;
+/// The answer to `/slab`: more than those buffers too, but several of them do fit into memory.
+pub(crate) const SLAB_BYTES: usize = 16 * 1024 * 1024;
 /// Nothing here takes as long, or something is wrong.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -95,6 +97,10 @@ impl Service for Doing {
             "/big" => {
                 Answer::Now(Response::new(200).with_body("a/b", Body::Owned(vec![b'x'; BIG_BYTES])))
             }
+            "/slab" => {
+                let slab = Body::Owned(vec![b'x'; SLAB_BYTES]);
+                Answer::Now(Response::new(200).with_body("a/b", slab))
+            }
             "/watch" => {
                 let (ours, theirs) = UnixStream::pair().expect("a pair");
                 ours.set_nonblocking(true).expect("a socket");
@@ -106,6 +112,10 @@ impl Service for Doing {
             }
             _ => Answer::Now(Response::text(200, request.path)),
         }
+    }
+
+    fn refusal(refusal: &Refusal<'_>) -> Response {
+        refusal.as_text().with_header("About", refusal.path.unwrap_or("?").to_owned())
     }
 
     fn stream(&mut self, context: &mut Context<'_>, _key: StreamKey) -> Next {
@@ -192,10 +202,26 @@ impl Rig {
 
     /// A client with an address of its own.
     pub(crate) fn connect_from(&self, address: &str) -> TcpStream {
+        self.connect_with(address, None)
+    }
+
+    /// One that asks for `/slab`, again and again, and whose kernel takes next to nothing of it.
+    pub(crate) fn connect_greedy(&self, address: &str) -> TcpStream {
+        let before = self.state.requests.load(Ordering::SeqCst);
+        let mut client = self.connect_with(address, Some(4096));
+        client.write_all(&b"GET /slab HTTP/1.1\r\nHost: a\r\n\r\n".repeat(150)).expect("sent");
+        self.wait_until("asked", |state| state.requests.load(Ordering::SeqCst) > before);
+        client
+    }
+
+    fn connect_with(&self, address: &str, receive_bytes: Option<usize>) -> TcpStream {
         let from = SocketAddr::new(address.parse::<IpAddr>().expect("an address"), 0);
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None);
         let socket = socket.expect("a socket");
         sockopt::set_socket_reuseaddr(&socket, true).expect("an option");
+        if let Some(bytes) = receive_bytes {
+            sockopt::set_socket_recv_buffer_size(&socket, bytes).expect("an option");
+        }
         rustix::net::bind(&socket, &from).expect("bound");
         rustix::net::connect(&socket, &self.server().addresses()[0]).expect("connected");
         let stream = TcpStream::from(socket);

@@ -15,12 +15,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::body::Query;
-use super::problem::Words;
-use crate::hub::{Hub, now};
+use super::problem::{Problem, Words};
+use crate::hub::{Hub, lock, now};
 use crate::who::Who;
 
 /// Changes are gathered for that long: a page cannot show more.
 const GATHER: Duration = Duration::from_millis(100);
+/// How many pages of one user, or connections of one token, follow at once.
+const FOLLOWERS_MAX: usize = 32;
 /// A page that hears nothing for longer knows that the hub is gone.
 const TICK: Duration = Duration::from_secs(5);
 /// Changes of one event; more follow at once.
@@ -40,11 +42,42 @@ pub(super) struct Since {
 struct Follower {
     hub: Arc<Hub>,
     who: Who,
+    _place: Place,
     changed: watch::Receiver<u64>,
     seq: u64,
     told_at: Instant,
     ticked_at: Instant,
     is_over: bool,
+}
+
+/// One of so many that somebody may follow with.
+struct Place {
+    hub: Arc<Hub>,
+    of: String,
+}
+
+impl Place {
+    fn take(hub: &Arc<Hub>, of: &str) -> Option<Self> {
+        let mut all = lock(&hub.followers);
+        let own = all.get(of).copied().unwrap_or_default();
+        if own >= FOLLOWERS_MAX {
+            return None;
+        }
+        all.insert(of.to_owned(), own + 1);
+        Some(Self { hub: Arc::clone(hub), of: of.to_owned() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = lock(&self.hub.followers);
+        if let Some(own) = all.get_mut(&self.of) {
+            *own = own.saturating_sub(1);
+            if *own == 0 {
+                all.remove(&self.of);
+            }
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -68,13 +101,16 @@ struct Bye {
 /// session has ended).
 #[utoipa::path(get, path = "/api/events", tag = "fleet", params(Since),
     responses((status = 200, content_type = "text/event-stream", body = String),
-              (status = 401, body = Words)))]
+              (status = 401, body = Words),
+              (status = 429, body = Words, description = "as many follow under that name as may")))]
 pub(super) async fn events(
     State(hub): State<Arc<Hub>>,
     who: Who,
     Query(since): Query<Since>,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Response, Problem> {
+    let place =
+        Place::take(&hub, &who.name).ok_or_else(|| Problem::too_many_followers(FOLLOWERS_MAX))?;
     let last = headers.get("Last-Event-ID").and_then(|id| id.to_str().ok()?.parse().ok());
     let changed = hub.follow();
     let seq = last.or(since.since).unwrap_or_else(|| hub.fleet(|fleet| fleet.seq()));
@@ -82,6 +118,7 @@ pub(super) async fn events(
     let follower = Follower {
         hub,
         who,
+        _place: place,
         changed,
         seq,
         told_at: now.checked_sub(GATHER).unwrap_or(now),
@@ -95,7 +132,7 @@ pub(super) async fn events(
     let mut response = Sse::new(events).into_response();
     // A proxy that gathers what it passes on would make it late.
     response.headers_mut().insert("X-Accel-Buffering", axum::http::HeaderValue::from_static("no"));
-    response
+    Ok(response)
 }
 
 impl Follower {

@@ -95,6 +95,12 @@ impl Problem {
         problem
     }
 
+    pub(crate) fn too_many_followers(most: usize) -> Self {
+        let error = format!("{most} follow under that name, and that is the most");
+        let cure = "close pages, or give each program a token of its own";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, error, cure)
+    }
+
     pub(crate) fn not_permitted(is: Role, needed: Role) -> Self {
         let error = format!("a {} may not do that", is.word());
         let cure = format!("ask an administrator for the role of {}", needed.word());
