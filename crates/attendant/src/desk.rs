@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use httpd::{
-    Again, Answer, Context, Method, Next, Peer, Ready, Request, Response, Service, StreamKey,
+    Again, Answer, Context, Method, Next, Peer, Ready, Refusal, Request, Response, Service,
+    StreamKey,
 };
 
 use crate::console::Console;
@@ -223,6 +224,13 @@ impl Service for Desk {
 
     fn request(&mut self, context: &mut Context<'_>, peer: &Peer, request: Request) -> Answer {
         self.answer(context, peer, request)
+    }
+
+    fn refusal(refusal: &Refusal<'_>) -> Response {
+        match refusal.path {
+            Some(path) if path.starts_with("/api/") => reply::refusal(refusal.status, refusal.text),
+            _ => reply::guarded(refusal.as_text()),
+        }
     }
 
     fn stream(&mut self, context: &mut Context<'_>, key: StreamKey) -> Next {

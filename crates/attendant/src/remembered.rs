@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use httpd::network_of;
 use sha2::Sha256;
 
-use crate::throttle;
 use crate::users::User;
 
 /// How long a right one is taken for right without another look.
@@ -71,7 +71,7 @@ impl Remembered {
     }
 
     fn mac(&self, claim: Claim<'_>) -> Option<Hmac<Sha256>> {
-        let network = match throttle::network(claim.from) {
+        let network = match network_of(claim.from) {
             IpAddr::V4(v4) => v4.to_ipv6_mapped(),
             IpAddr::V6(v6) => v6,
         };

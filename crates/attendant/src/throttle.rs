@@ -7,6 +7,8 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use httpd::network_of;
+
 /// Tries of an address that are free.
 const FREE: u32 = 5;
 /// Longest wait of an address.
@@ -55,14 +57,14 @@ impl Tries {
 pub(crate) struct Throttle {
     tries: HashMap<IpAddr, Tries>,
     /// Of all together, the oldest first.
-    all: VecDeque<Instant>,
+    all: VecDeque<(Instant, IpAddr)>,
     good: VecDeque<IpAddr>,
 }
 
 impl Throttle {
     /// How long a try of that address would wait now, if at all.
     pub(crate) fn wait(&self, from: IpAddr, now: Instant) -> Option<Wait> {
-        let from = network(from);
+        let from = network_of(from);
         let is_left = |until: Instant| {
             let wait = until.saturating_duration_since(now);
             (!wait.is_zero()).then_some(wait)
@@ -73,7 +75,7 @@ impl Throttle {
         if self.good.contains(&from) {
             return None;
         }
-        let mut left = self.all.iter().filter_map(|at| is_left(*at + ALL_TIME));
+        let mut left = self.all.iter().filter_map(|(at, _)| is_left(*at + ALL_TIME));
         let first = left.next()?;
         (left.count() + 1 >= ALL_FREE).then_some(Wait::All(first))
     }
@@ -84,10 +86,10 @@ impl Throttle {
         if let Some(wait) = self.wait(from, now) {
             return Some(wait);
         }
-        let from = network(from);
+        let from = network_of(from);
         if !self.good.contains(&from) {
-            self.all.retain(|at| now.saturating_duration_since(*at) < ALL_TIME);
-            self.all.push_back(now);
+            self.all.retain(|(at, _)| now.saturating_duration_since(*at) < ALL_TIME);
+            self.all.push_back((now, from));
         }
         if self.tries.len() >= KEPT_MAX && !self.tries.contains_key(&from) {
             self.forget(now);
@@ -104,15 +106,17 @@ impl Throttle {
     /// The password was right: this try is taken back. Those before are not, or whoever has one
     /// account could try others' for ever.
     pub(crate) fn right(&mut self, from: IpAddr) {
-        let from = network(from);
+        let from = network_of(from);
         if let Some(tries) = self.tries.get_mut(&from) {
             (tries.wrong, tries.last) = (tries.wrong.saturating_sub(1), tries.before);
             if tries.wrong == 0 {
                 self.tries.remove(&from);
             }
         }
+        if let Some(its) = self.all.iter().rposition(|(_, other)| *other == from) {
+            self.all.remove(its);
+        }
         if !self.good.contains(&from) {
-            self.all.pop_back();
             if self.good.len() >= GOOD_MAX {
                 self.good.pop_front();
             }
@@ -128,14 +132,6 @@ impl Throttle {
             let middle = last[last.len() / 2];
             self.tries.retain(|_, tries| tries.last > middle);
         }
-    }
-}
-
-/// One customer has a whole /64 of IPv6.
-pub(crate) fn network(from: IpAddr) -> IpAddr {
-    match from.to_canonical() {
-        IpAddr::V6(v6) => (v6.to_bits() & !u128::from(u64::MAX)).to_be_bytes().into(),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -202,6 +198,13 @@ mod tests {
         assert_eq!(wait(&mut throttle, address(1), later), 0);
         throttle.right(address(1));
         assert_eq!(wait(&mut throttle, address(1), later), 0, "it is not waited for once more");
+        for _ in 0..3 {
+            assert_eq!(wait(&mut throttle, address(2), now), 0);
+        }
+        for _ in 0..3 {
+            throttle.right(address(2));
+        }
+        assert!(throttle.all.iter().all(|(_, from)| *from != address(2)), "{throttle:?}");
     }
 
     #[test]

@@ -329,13 +329,19 @@ fn errors_of_the_api_are_json() {
         (admin.clone(), "PUT", "/api/console", 405),
         (admin.clone(), "POST", "/api/console", 415),
         (admin.with("Host: evil.example"), "GET", "/api/status", 421),
-        (admin, "GET", "/api/variables?prefix=a+b", 422),
+        (admin.clone(), "GET", "/api/variables?prefix=a+b", 422),
+        // The server's own.
+        (admin, "POST", "/api/session", 413),
     ] {
-        let reply = client.send(method, path, "");
+        let body = if status == 413 { "x".repeat(64 * 1024 + 1) } else { String::new() };
+        let reply = client.send(method, path, &body);
         assert_eq!(reply.status, status, "{method} {path}");
         assert_eq!(reply.field("Content-Type"), "application/json", "{method} {path}");
         assert!(reply.json()["error"].is_string(), "{reply:?}");
     }
+    let page = rig.nobody().send("POST", "/login", &"x".repeat(64 * 1024 + 1));
+    assert!(page.status == 413 && page.field("Content-Type").starts_with("text/plain"), "{page:?}");
+    assert_eq!(page.field("X-Content-Type-Options"), "nosniff");
 }
 
 #[test]
