@@ -276,8 +276,9 @@ impl Events {
     /// Reads on until that has come; gives all that has.
     #[track_caller]
     pub(crate) fn until(&mut self, wanted: &str) -> String {
-        let mut buffer = [0; 65_536];
+        let (begun, mut buffer) = (Instant::now(), [0; 65_536]);
         while !self.text.contains(wanted) {
+            assert!(begun.elapsed() < PATIENCE, "no {wanted:?}: {}", self.tail());
             match self.stream.read(&mut buffer) {
                 Ok(read @ 1..) => self.text.push_str(&String::from_utf8_lossy(&buffer[..read])),
                 other => panic!("{other:?} before {wanted:?}: {}", self.tail()),
