@@ -201,15 +201,20 @@ function showAll() {
 function follow(path, events, onState) {
   let source;
   let timer;
+  let isRefused = false;
   const begin = () => {
     onState?.('new');
     source = new EventSource(path);
-    source.onopen = () => onState?.('live');
+    source.onopen = () => {
+      if (isRefused) content();
+      isRefused = false;
+      onState?.('live');
+    };
     source.onerror = () => {
       onState?.('lost');
       if (source.readyState !== EventSource.CLOSED) return;
-      // Refused rather than broken off: perhaps the session is over.
-      ask('/api/session').catch(() => {});
+      // Refused rather than broken off: perhaps the session is over, or too much is followed.
+      sayWhy(path).then((was) => (isRefused = was), () => {});
       timer = setTimeout(begin, 3000);
     };
     for (const [name, take] of Object.entries(events)) {
@@ -221,6 +226,16 @@ function follow(path, events, onState) {
     clearTimeout(timer);
     source.close();
   };
+}
+
+/** An EventSource does not tell what it was answered. Says whether there was something to complain of. */
+async function sayWhy(path) {
+  const abort = new AbortController();
+  const response = await fetch(path, { signal: abort.signal });
+  if (response.status === 401) leave();
+  else if (!response.ok) complain(new Refused(response.status, (await response.json()).error));
+  abort.abort();
+  return !response.ok;
 }
 
 let stopFeed = null;
