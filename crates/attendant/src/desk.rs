@@ -13,7 +13,6 @@ use crate::console::Console;
 use crate::follow::Follow;
 use crate::livelog::{self, LiveLog};
 use crate::pbx::Security;
-use crate::remembered::Claim;
 use crate::routes::{self, Asset, Route};
 use crate::shared::{LoginError, Shared};
 use crate::who::{Identity, Who};
@@ -123,8 +122,7 @@ impl Desk {
         }
     }
 
-    /// A worker looks at a program's password, and then the request comes again. A program may begin with many at once:
-    /// what one worker has found right meanwhile the others need not look at.
+    /// A worker looks at a program's password, and then the request comes again.
     fn verify(
         &self,
         context: &Context<'_>,
@@ -134,16 +132,11 @@ impl Desk {
         password: String,
     ) -> Answer {
         let (shared, peer, at) = (self.shared.clone(), *peer, context.now());
-        let is_asked = !is_browser(&request);
-        Answer::Work(Box::new(move || {
-            let claim = Claim { user: &user, password: &password, from: peer.remote.ip() };
-            if shared.remembered(claim, at).is_some() {
-                return Again::Request(request);
-            }
-            let begun = shared.begin_login(&user, &peer, at);
-            match begun.and_then(|()| shared.login(&user, &password, &peer, at)) {
-                Ok(_) => Again::Request(request),
-                Err(error) => Again::Respond(refused_login(error, is_asked)),
+        Answer::Work(Box::new(move || match shared.let_in(&user, &password, &peer, at) {
+            Ok(()) => Again::Request(request),
+            Err(error) => {
+                let is_asked = !is_browser(&request);
+                Again::Respond(refused_login(error, is_asked))
             }
         }))
     }

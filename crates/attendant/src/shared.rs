@@ -1,4 +1,5 @@
-//! What the I/O thread, the workers and the module share. Every lock is held for moments only.
+//! What the I/O thread, the workers and the module share. Every lock is held for moments only, but
+//! for the workers' turns at passwords.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     sessions: Mutex<Sessions>,
     throttle: Mutex<Throttle>,
     remembered: Mutex<Remembered>,
+    /// Held by the worker that looks at a program's password.
+    looks: Mutex<()>,
     events: Mutex<[Told; KINDS.len()]>,
     /// When it was said last that many addresses send wrong passwords.
     crowd_told: Mutex<Option<Instant>>,
@@ -87,6 +90,7 @@ impl Shared {
             sessions: Mutex::default(),
             throttle: Mutex::default(),
             remembered: Mutex::new(Remembered::new(random::key()?)),
+            looks: Mutex::default(),
             events: Mutex::default(),
             crowd_told: Mutex::default(),
         })
@@ -200,6 +204,24 @@ impl Shared {
         drop(remembered);
         self.report(Security::SuccessfulAuth, user, peer, now);
         Ok((known.role, known.hash.clone()))
+    }
+
+    /// Whether a program may come in: for workers. It may begin with many requests at once, and
+    /// none of them was wrong because others are being looked at.
+    pub(crate) fn let_in(
+        &self,
+        user: &str,
+        password: &str,
+        peer: &Peer,
+        now: Instant,
+    ) -> Result<(), LoginError> {
+        let _turn = lock(&self.looks);
+        let claim = Claim { user, password, from: peer.remote.ip() };
+        if self.remembered(claim, now).is_some() {
+            return Ok(());
+        }
+        self.begin_login(user, peer, now)?;
+        self.login(user, password, peer, now).map(drop)
     }
 
     /// Begins a session for somebody who was let in; `None` if they are not any more.

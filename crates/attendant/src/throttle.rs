@@ -42,13 +42,11 @@ pub(crate) enum Wait {
 }
 
 impl Tries {
-    /// When the next one is heard.
-    fn next(self) -> Instant {
-        let wait = match self.wrong.checked_sub(FREE) {
-            None => Duration::ZERO,
-            Some(over) => Duration::from_secs(1 << over.min(9)).min(LONGEST),
-        };
-        self.last + wait
+    /// When the next one is heard, if not at once: tries that are under way may come here in
+    /// another order than they came in.
+    fn next(self) -> Option<Instant> {
+        let over = self.wrong.checked_sub(FREE)?;
+        Some(self.last + Duration::from_secs(1 << over.min(9)).min(LONGEST))
     }
 }
 
@@ -69,7 +67,7 @@ impl Throttle {
             let wait = until.saturating_duration_since(now);
             (!wait.is_zero()).then_some(wait)
         };
-        if let Some(wait) = self.tries.get(&from).and_then(|tries| is_left(tries.next())) {
+        if let Some(wait) = self.tries.get(&from).and_then(|tries| is_left(tries.next()?)) {
             return Some(Wait::Address(wait));
         }
         if self.good.contains(&from) {
@@ -161,6 +159,14 @@ mod tests {
             assert_eq!(wait(&mut throttle, address(1), now), 0);
         }
         assert_eq!(wait(&mut throttle, address(2), now), 0, "others do not wait");
+    }
+
+    #[test]
+    fn tries_under_way_do_not_wait_for_one_that_came_in_later() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        assert_eq!(throttle.begin(address(1), now + Duration::from_millis(1)), None);
+        assert_eq!(throttle.begin(address(1), now), None);
+        assert_eq!(throttle.wait(address(1), now), None);
     }
 
     #[test]

@@ -32,3 +32,5 @@ pub const RECONCILE_EVERY: Duration = Duration::from_secs(300);
 pub const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// From a reload, or a peer that no list had, to a reconciliation: more of them may follow.
 pub const SETTLE: Duration = Duration::from_secs(2);
+/// From a list with a registration whose registrar has not answered yet to the next such list.
+pub const ANSWER_AFTER: Duration = Duration::from_secs(5);

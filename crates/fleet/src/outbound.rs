@@ -1,7 +1,8 @@
 //! Where a server is itself registered: at providers, and at other servers.
 //!
 //! Each driver lists its own, and a `Registry` event (`stasis_system.c`) tells what a registrar has
-//! answered. That it answers no more is for lists only: `chan_iax2` tells no event then.
+//! answered. That it answers no more is for lists only: `chan_iax2` tells no event then, nor when it
+//! answers as it did before, so one that was listed as asked is listed again until it is not.
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,13 @@ impl Outbound {
         };
         let state = message.get(state).unwrap_or_default();
         self.set(driver, user_at, state, message, turn);
+    }
+
+    /// Whether one of the driver's has been asked for and not answered.
+    pub(crate) fn is_answer_due(&self, driver: Driver) -> bool {
+        let is_asked =
+            |it: &OutboundView| it.id.driver == driver && it.state == OutboundState::Asked;
+        self.views().any(is_asked)
     }
 
     /// The driver's list is whole.

@@ -29,7 +29,7 @@ pub struct Request {
     pub headers: Vec<(&'static str, Text)>,
 }
 
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Step {
     Commands,
     Settings,
@@ -134,8 +134,8 @@ pub(crate) struct Plan {
     commands: Option<BTreeSet<Vec<u8>>>,
     queue: VecDeque<Step>,
     details: BTreeSet<Text>,
-    /// Endpoints to ask about when something has come of what was done to them.
-    looks: BTreeMap<Text, Time>,
+    /// To be asked when something has come of what is under way there.
+    looks: BTreeMap<Step, Time>,
     pub(crate) under_way: Option<UnderWay>,
     is_round: bool,
     has_failed: bool,
@@ -170,16 +170,20 @@ impl Plan {
         }
     }
 
-    /// In a moment.
-    pub(crate) fn want_look(&mut self, now: Time, endpoint: Text) {
+    /// Later, once.
+    pub(crate) fn want_look(&mut self, at: Time, step: Step) {
         if self.looks.len() < PEERS_MAX {
-            self.looks.insert(endpoint, now.after(SETTLE));
+            self.looks.insert(step, at);
         }
     }
 
     pub(crate) fn looks_due(&mut self, is_due: impl Fn(Time) -> bool) {
-        let due = self.looks.extract_if(.., |_, at| is_due(*at));
-        self.details.extend(due.map(|(endpoint, _)| endpoint));
+        for (step, _) in self.looks.extract_if(.., |_, at| is_due(*at)) {
+            match step {
+                Step::Detail(endpoint) => drop(self.details.insert(endpoint)),
+                step => self.queue.push_back(step),
+            }
+        }
     }
 
     /// When something is to be asked next.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ami_proto::{Failure, Message};
 
 use crate::channels::Channels;
-use crate::limits::{RECONCILE_EVERY, SETTLE};
+use crate::limits::{ANSWER_AFTER, RECONCILE_EVERY, SETTLE};
 use crate::log::Key;
 use crate::mailboxes::Mailboxes;
 use crate::outbound::Outbound;
@@ -229,13 +229,13 @@ impl ServerView {
 
     pub(crate) fn qualified(&mut self, now: Time, peer: &PeerId) {
         if peer.driver == Driver::Pjsip && self.peer(peer).is_some() {
-            self.plan.want_look(now, peer.name.clone());
+            self.plan.want_look(now.after(SETTLE), Step::Detail(peer.name.clone()));
         }
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Time) {
         // One that is further away than any can be: the clock was set back.
-        let latest = now.after(self.config.reconcile_every.max(SETTLE));
+        let latest = now.after(self.config.reconcile_every.max(ANSWER_AFTER));
         let is_due = |at: Time| at <= now || at > latest;
         self.plan.looks_due(is_due);
         if self.plan.next_at.is_some_and(is_due) {
@@ -370,7 +370,12 @@ impl ServerView {
             Step::Contacts => self.peers.end_of_contacts(turn),
             Step::Devices => self.peers.end_of_devices(turn),
             Step::Channels => self.channels.end(turn),
-            &Step::Outbound(driver) => self.outbound.end(driver, turn),
+            &Step::Outbound(driver) => {
+                self.outbound.end(driver, turn);
+                if self.outbound.is_answer_due(driver) {
+                    self.plan.want_look(now.after(ANSWER_AFTER), Step::Outbound(driver));
+                }
+            }
             Step::Users => {
                 self.mailboxes.end_of_users(turn);
                 self.plan.want_counts(self.unlisted_mailboxes().into_iter());

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use ami_proto::Failure;
 use fleet::{
-    Answer, CONTACTS_MAX, CallState, Config, Direction, Driver, Fleet, Freshness, Gap, OutboundId,
-    OutboundState, PeerId, RETRY_AFTER, Registration, TEXT_MAX_BYTES, Time, What,
+    ANSWER_AFTER, Answer, CONTACTS_MAX, CallState, Config, Direction, Driver, Fleet, Freshness,
+    Gap, OutboundId, OutboundState, PeerId, RECONCILE_EVERY, RETRY_AFTER, Registration,
+    TEXT_MAX_BYTES, Time, What,
 };
 use server::{A, NOON, Script, done, fleet_of, item, message, tell, until_asked, view, watched};
 
@@ -350,6 +351,35 @@ fn a_peer_that_no_list_had_is_shown_and_has_the_server_asked_again() {
     fleet.handle_timeout(soon, A);
     script.settle(&mut fleet, soon);
     assert_eq!(registration(&fleet, Driver::Iax2, "new"), None, "no list has it");
+}
+
+/// `chan_iax2` tells an event only if the answer says something new.
+#[test]
+fn a_registration_that_was_listed_without_its_answer_is_listed_again_until_it_has_one() {
+    let entry = |state: &str| {
+        message(&format!(
+            "Event: RegistryEntry\nHost: 10.0.0.2:4569\nUsername: 208\nState: {state}",
+        ))
+    };
+    let mut script = Script::default();
+    script.set("IAXregistry").push(entry("Auth. Sent"));
+    let mut fleet = watched(&script, Config::default());
+    let id = OutboundId { driver: Driver::Iax2, user: "208".into(), at: "10.0.0.2:4569".into() };
+    let is = |fleet: &Fleet| view(fleet).registration_outbound(&id).map(|it| it.state);
+    let mut at = NOON;
+    for state in ["Request Sent", "Registered"] {
+        assert_eq!(is(&fleet), Some(OutboundState::Asked));
+        at.ms += ANSWER_AFTER.as_millis() as u64;
+        assert_eq!(fleet.poll_timeout(A), Some(at));
+        script.set("IAXregistry")[0] = entry(state);
+        fleet.handle_timeout(at, A);
+        let request = fleet.poll_request(at, A).expect("a question");
+        assert_eq!(request.action, "IAXregistry");
+        script.answer(&mut fleet, at, &request);
+        assert_eq!(fleet.poll_request(at, A), None, "of all others nothing is asked");
+    }
+    assert_eq!(is(&fleet), Some(OutboundState::Registered));
+    assert_eq!(fleet.poll_timeout(A), Some(later(RECONCILE_EVERY.as_secs())));
 }
 
 #[test]

@@ -36,8 +36,8 @@ pub(super) fn tell(scene: &mut Scene<'_>) -> Result<()> {
         is(0, "in") && is(2, "out")
     })?;
     scene.say.holds("the call of 300 to 200 is shown on both servers, each with its arrow");
-    let channel = api.get("/api/state")?["servers"][0]["calls"][0]["legs"][0].clone();
-    api.post("/api/servers/A/hangup", &channel)?;
+    let channel = api.get("/api/state")?["servers"][0]["calls"][0]["legs"][0]["channel"].clone();
+    api.post("/api/servers/A/hangup", &serde_json::json!({ "channel": channel }))?;
     scene.caller.wait_closed(SOON)?;
     scene.say.holds("it was hung up through the hub, and A's agent");
     scene.console = Some(console);
