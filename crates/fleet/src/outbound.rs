@@ -2,7 +2,8 @@
 //!
 //! Each driver lists its own, and a `Registry` event (`stasis_system.c`) tells what a registrar has
 //! answered. That it answers no more is for lists only: `chan_iax2` tells no event then, nor when it
-//! answers as it did before, so one that was listed as asked is listed again until it is not.
+//! answers as before; and it may note that it has asked after it has had the answer
+//! (`iax2_do_register`). So one that was listed as asked is listed again until it is not.
 
 use std::collections::BTreeMap;
 
