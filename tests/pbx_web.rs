@@ -8,23 +8,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
-use tandem_lab::{Lab, LabBuilder, wait_for};
+use tandem_lab::{LabBuilder, wait_for};
 use tandem_tests::{Identity, Office, Reply, SOON, Web};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A lab with server A alone, whose log has security events in it, to be changed before it starts.
 fn lab(name: &str) -> LabBuilder {
-    Lab::builder(name).without_server("B").without_server("gateway").caches(0).server(
-        "A",
-        |server| {
-            server.load("res_security_log").replace(
-                "logger.conf",
-                "verbose(3)",
-                "verbose(3),security",
-            )
-        },
-    )
+    Office::lab(name).server("A", |server| {
+        server.load("res_security_log").replace("logger.conf", "verbose(3)", "verbose(3),security")
+    })
 }
 
 #[test]

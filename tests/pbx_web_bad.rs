@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use tandem_lab::{Asterisk, Lab, LabBuilder, wait_for, wait_until};
+use tandem_lab::{Asterisk, Lab, wait_for, wait_until};
 use tandem_tests::{Identity, Office, Reply, SOON, Web, Wire};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -20,10 +20,6 @@ const CROWD: usize = 1500;
 /// How many of them come from each address.
 const FROM_ONE: usize = 50;
 
-fn lab(name: &str) -> LabBuilder {
-    Lab::builder(name).without_server("B").without_server("gateway").caches(0)
-}
-
 /// Loads the wrapper's example, which has commands that hang and flood.
 fn load_look(a: &Asterisk) -> Result<()> {
     let look = Lab::built_module()?.with_file_name("examples").join("liblook.so");
@@ -35,7 +31,7 @@ fn load_look(a: &Asterisk) -> Result<()> {
 
 #[test]
 fn commands_that_never_end_hold_nothing_up_not_even_an_unload() -> Result<()> {
-    let lab = lab("web-hang").start()?;
+    let lab = Office::lab("web-hang").start()?;
     let a = lab.a();
     load_look(a)?;
     let office = Office::open(a)?;
@@ -76,7 +72,7 @@ fn delete(web: &Web, path: &str) -> Result<u16> {
 
 #[test]
 fn ten_megabytes_of_output_are_cut_and_the_page_says_so() -> Result<()> {
-    let lab = lab("web-flood").start()?;
+    let lab = Office::lab("web-flood").start()?;
     let a = lab.a();
     load_look(a)?;
     let office = Office::open(a)?;
@@ -95,7 +91,7 @@ fn ten_megabytes_of_output_are_cut_and_the_page_says_so() -> Result<()> {
 
 #[test]
 fn whoever_reads_late_over_tls_gets_every_byte_and_nobody_waits_for_them() -> Result<()> {
-    let lab = lab("web-late").start()?;
+    let lab = Office::lab("web-late").start()?;
     let a = lab.a();
     load_look(a)?;
     let mut office = Office::found(a)?;
@@ -124,7 +120,7 @@ fn whoever_reads_late_over_tls_gets_every_byte_and_nobody_waits_for_them() -> Re
 
 #[test]
 fn a_crowd_that_says_nothing_whole_keeps_nobody_out_and_no_call_notices() -> Result<()> {
-    let lab = lab("web-crowd").start()?;
+    let lab = Office::lab("web-crowd").start()?;
     let a = lab.a();
     let office = Office::open(a)?;
     let desk = lab.phone("200").tone_hz(440).start()?;
@@ -156,7 +152,7 @@ fn a_crowd_that_says_nothing_whole_keeps_nobody_out_and_no_call_notices() -> Res
 
 #[test]
 fn its_threads_are_not_real_time_where_asterisk_is() -> Result<()> {
-    let lab = lab("web-priority")
+    let lab = Office::lab("web-priority")
         .server("A", |server| {
             server.replace("asterisk.conf", "[options]", "[options]\nhighpriority = yes")
         })
@@ -188,7 +184,7 @@ fn its_threads_are_not_real_time_where_asterisk_is() -> Result<()> {
 #[test]
 fn forged_names_and_pages_elsewhere_get_nothing_and_mapped_addresses_are_what_they_are()
 -> Result<()> {
-    let lab = lab("web-forged").start()?;
+    let lab = Office::lab("web-forged").start()?;
     let a = lab.a();
     let office = Office::found(a)?;
     // An IPv4 address in an IPv6 one, as all are on a socket for both.
@@ -213,7 +209,7 @@ fn forged_names_and_pages_elsewhere_get_nothing_and_mapped_addresses_are_what_th
 
 #[test]
 fn heads_that_are_none_are_refused_and_requests_in_one_go_are_answered_in_turn() -> Result<()> {
-    let lab = lab("web-heads").start()?;
+    let lab = Office::lab("web-heads").start()?;
     let a = lab.a();
     let office = Office::open(a)?;
     let say = |bytes: &[u8]| -> Result<String> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use tandem_lab::{Asterisk, Lab, wait_for, wait_until};
+use tandem_lab::{Asterisk, wait_for, wait_until};
 use tandem_tests::{Office, SOON, Web, lab_with_module, wait_ready};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -23,11 +23,7 @@ const ANSWERS: usize = 20;
 
 #[test]
 fn it_is_unloaded_while_requests_run_and_leaves_nothing_and_no_call_notices() -> Result<()> {
-    let lab = Lab::builder("web-unload")
-        .without_server("B")
-        .without_server("gateway")
-        .caches(0)
-        .start()?;
+    let lab = Office::lab("web-unload").start()?;
     let a = lab.a();
     let office = Office::open(a)?;
     let desk = lab.phone("200").tone_hz(440).start()?;
@@ -141,11 +137,7 @@ fn follow_on(web: &Web, is_over: &AtomicBool) {
 
 #[test]
 fn a_hundred_loads_with_a_login_each_do_not_make_asterisk_grow() -> Result<()> {
-    let lab = Lab::builder("web-growth")
-        .without_server("B")
-        .without_server("gateway")
-        .caches(0)
-        .start()?;
+    let lab = Office::lab("web-growth").start()?;
     let a = lab.a();
     let office = Office::open(a)?;
     let mut settled = 0;
@@ -167,11 +159,7 @@ fn a_hundred_loads_with_a_login_each_do_not_make_asterisk_grow() -> Result<()> {
 
 #[test]
 fn nothing_of_it_stays_with_a_thread_of_asterisks_that_lives_on() -> Result<()> {
-    let lab = Lab::builder("web-threads")
-        .without_server("B")
-        .without_server("gateway")
-        .caches(0)
-        .start()?;
+    let lab = Office::lab("web-threads").start()?;
     let a = lab.a();
     let office = Office::open(a)?;
     // All on one thread of Asterisk's, which is there until the end.
@@ -198,8 +186,7 @@ fn nothing_of_it_stays_with_a_thread_of_asterisks_that_lives_on() -> Result<()> 
 
 #[test]
 fn asterisk_ends_at_once_while_requests_run() -> Result<()> {
-    let lab =
-        Lab::builder("web-stop").without_server("B").without_server("gateway").caches(0).start()?;
+    let lab = Office::lab("web-stop").start()?;
     let a = lab.a();
     let office = Office::open(a)?;
     let (is_over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use tandem_lab::{Asterisk, Lab, wait_for, wait_until};
+use tandem_lab::{Asterisk, Lab, LabBuilder, wait_for, wait_until};
 
 use crate::SOON;
 use crate::tls::Identity;
@@ -40,6 +40,11 @@ pub struct User {
 }
 
 impl<'lab> Office<'lab> {
+    /// A lab with server A alone, and no cache: all that an office needs.
+    pub fn lab(name: &str) -> LabBuilder {
+        Lab::builder(name).without_server("B").without_server("gateway").caches(0)
+    }
+
     /// Loads the module, which serves nobody yet, and makes users.
     ///
     /// # Errors
