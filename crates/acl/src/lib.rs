@@ -17,10 +17,14 @@
 
 #![forbid(unsafe_code)]
 
+mod network;
+
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
+
+pub use network::network_of;
 
 /// A list of rules. The default has none and permits everybody.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

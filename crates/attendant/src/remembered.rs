@@ -5,8 +5,8 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use acl::network_of;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use httpd::network_of;
 use sha2::Sha256;
 
 use crate::users::User;

@@ -3,34 +3,20 @@
 //! Not by user: whoever knows an administrator's name could keep them out. Many addresses at once
 //! are slowed down by a count over all; addresses that somebody has come in from are not in it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use httpd::network_of;
+use acl::network_of;
+use password::Tries;
 
-/// Tries of an address that are free.
-const FREE: u32 = 5;
-/// Longest wait of an address.
-const LONGEST: Duration = Duration::from_secs(300);
-/// After how long without a wrong try an address begins anew.
-const FORGET_AFTER: Duration = Duration::from_secs(3600);
-/// How many addresses are remembered; past that the oldest are not, so that nobody fills the
-/// memory.
+/// How many addresses are remembered.
 const KEPT_MAX: usize = 4096;
 /// Wrong tries from all addresses together in [`ALL_TIME`]; the next one waits.
 const ALL_FREE: usize = 60;
 const ALL_TIME: Duration = Duration::from_secs(60);
 /// How many addresses that somebody came in from are remembered.
 const GOOD_MAX: usize = 256;
-
-#[derive(Clone, Copy, Debug)]
-struct Tries {
-    wrong: u32,
-    last: Instant,
-    /// When the one before that was: a right one leaves no trace.
-    before: Instant,
-}
 
 /// Why a try is not heard, and for how long.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,22 +27,20 @@ pub(crate) enum Wait {
     All(Duration),
 }
 
-impl Tries {
-    /// When the next one is heard, if not at once: tries that are under way may come here in
-    /// another order than they came in.
-    fn next(self) -> Option<Instant> {
-        let over = self.wrong.checked_sub(FREE)?;
-        Some(self.last + Duration::from_secs(1 << over.min(9)).min(LONGEST))
-    }
-}
-
 /// Wrong tries of late.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Throttle {
-    tries: HashMap<IpAddr, Tries>,
+    by_address: Tries<IpAddr>,
     /// Of all together, the oldest first.
     all: VecDeque<(Instant, IpAddr)>,
     good: VecDeque<IpAddr>,
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        let by_address = Tries::new(KEPT_MAX);
+        Self { by_address, all: VecDeque::new(), good: VecDeque::new() }
+    }
 }
 
 impl Throttle {
@@ -67,7 +51,7 @@ impl Throttle {
             let wait = until.saturating_duration_since(now);
             (!wait.is_zero()).then_some(wait)
         };
-        if let Some(wait) = self.tries.get(&from).and_then(|tries| is_left(tries.next()?)) {
+        if let Some(wait) = self.by_address.next(&from).and_then(is_left) {
             return Some(Wait::Address(wait));
         }
         if self.good.contains(&from) {
@@ -89,15 +73,7 @@ impl Throttle {
             self.all.retain(|(at, _)| now.saturating_duration_since(*at) < ALL_TIME);
             self.all.push_back((now, from));
         }
-        if self.tries.len() >= KEPT_MAX && !self.tries.contains_key(&from) {
-            self.forget(now);
-        }
-        let tries = self.tries.entry(from).or_insert(Tries { wrong: 0, last: now, before: now });
-        if now.saturating_duration_since(tries.last) > FORGET_AFTER {
-            tries.wrong = 0;
-        }
-        tries.before = tries.last;
-        (tries.wrong, tries.last) = (tries.wrong.saturating_add(1), now);
+        self.by_address.begin(from, now);
         None
     }
 
@@ -105,12 +81,7 @@ impl Throttle {
     /// account could try others' for ever.
     pub(crate) fn right(&mut self, from: IpAddr) {
         let from = network_of(from);
-        if let Some(tries) = self.tries.get_mut(&from) {
-            (tries.wrong, tries.last) = (tries.wrong.saturating_sub(1), tries.before);
-            if tries.wrong == 0 {
-                self.tries.remove(&from);
-            }
-        }
+        self.by_address.take_back(&from);
         if let Some(its) = self.all.iter().rposition(|(_, other)| *other == from) {
             self.all.remove(its);
         }
@@ -121,20 +92,12 @@ impl Throttle {
             self.good.push_back(from);
         }
     }
-
-    fn forget(&mut self, now: Instant) {
-        self.tries.retain(|_, tries| now.saturating_duration_since(tries.last) <= FORGET_AFTER);
-        if self.tries.len() >= KEPT_MAX {
-            let mut last: Vec<Instant> = self.tries.values().map(|tries| tries.last).collect();
-            last.sort_unstable();
-            let middle = last[last.len() / 2];
-            self.tries.retain(|_, tries| tries.last > middle);
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use password::FREE;
+
     use super::*;
 
     fn address(number: u32) -> IpAddr {
@@ -145,28 +108,6 @@ mod tests {
         throttle.begin(from, now).map_or(0, |wait| match wait {
             Wait::Address(wait) | Wait::All(wait) => wait.as_secs(),
         })
-    }
-
-    #[test]
-    fn the_sixth_wrong_try_waits_and_each_further_one_twice_as_long() {
-        let (mut throttle, mut now) = (Throttle::default(), Instant::now());
-        for _ in 0..FREE {
-            assert_eq!(wait(&mut throttle, address(1), now), 0);
-        }
-        for wanted in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
-            assert_eq!(wait(&mut throttle, address(1), now), wanted);
-            now += Duration::from_secs(wanted);
-            assert_eq!(wait(&mut throttle, address(1), now), 0);
-        }
-        assert_eq!(wait(&mut throttle, address(2), now), 0, "others do not wait");
-    }
-
-    #[test]
-    fn tries_under_way_do_not_wait_for_one_that_came_in_later() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
-        assert_eq!(throttle.begin(address(1), now + Duration::from_millis(1)), None);
-        assert_eq!(throttle.begin(address(1), now), None);
-        assert_eq!(throttle.wait(address(1), now), None);
     }
 
     #[test]
@@ -247,6 +188,6 @@ mod tests {
             now += Duration::from_secs(1);
             wait(&mut throttle, address(number), now);
         }
-        assert!(throttle.tries.len() <= KEPT_MAX && throttle.all.len() <= ALL_FREE);
+        assert!(throttle.all.len() <= ALL_FREE);
     }
 }

@@ -1,10 +1,14 @@
 //! Passwords: argon2id (RFC 9106), with the second parameter set recommended by OWASP, which takes
-//! 19 MiB for each try. That memory does not stay with the process.
+//! 19 MiB for each try. That memory does not stay with the process. Wrong tries make the next one wait.
 
 #![forbid(unsafe_code)]
 
+mod tries;
+
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
+
+pub use tries::{FORGET_AFTER, FREE, LONGEST, Tries};
 
 /// Shortest password, in characters.
 pub const MIN_CHARS: usize = 10;

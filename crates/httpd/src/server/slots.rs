@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use acl::network_of;
+
 use crate::connection::Connection;
-use crate::network::network_of;
 
 use super::guest::Guest;
 use super::token::TURN_MASK;

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 ///
 /// ```
 /// use std::net::IpAddr;
-/// let of = |address: &str| httpd::network_of(address.parse::<IpAddr>().expect("an address"));
+/// let of = |address: &str| acl::network_of(address.parse::<IpAddr>().expect("an address"));
 /// assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:0:0:2"));
 /// assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
 /// assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
