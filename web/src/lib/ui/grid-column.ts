@@ -3,6 +3,8 @@
 export interface GridColumn {
   id: string;
   label: string;
+  /** Where there is room for more. */
+  long?: string;
   /** Its least width. */
   px: number;
   /** Its share of what room is left; none if it stays as it is. */

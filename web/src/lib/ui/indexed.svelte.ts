@@ -7,7 +7,7 @@ import type { Flushed } from '../fleet/store.ts';
 import { live } from '../live.svelte.ts';
 import { router } from '../router.svelte.ts';
 
-interface Row {
+export interface Row {
   key: string;
   order: string;
   haystack: string;
