@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use ami_proto::{ActionId, Event, Loss, Message, OwnedMessage, Session};
-use link::{Answer, Ask, Report, Rules};
+use link::{Answer, Ask, Report, Rules, told};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::{sleep, sleep_until, timeout};
@@ -163,12 +163,12 @@ impl Watch<'_> {
                     Report::Up { ami_version: version.clone() }
                 }
                 Event::Event(message) | Event::FullyBooted(message) => {
-                    Report::Event { message: passed_on(message)? }
+                    let Some(message) = told(bounded(message)?) else { continue };
+                    Report::Event { message }
                 }
-                Event::ListItem { message, .. } if !is_told(message) => continue,
                 Event::ListItem { action, message } => {
                     let Some(&id) = self.asked.get(&action) else { continue };
-                    let message = without_secrets(passed_on(message)?);
+                    let Some(message) = told(bounded(message)?) else { continue };
                     Report::Answer { id, answer: Answer::Item { message } }
                 }
                 Event::Response { action, message } | Event::ListEnd { action, message, .. } => {
@@ -214,80 +214,13 @@ impl Watch<'_> {
     }
 }
 
-/// The items of lists that a hub reads. Beside them chan_pjsip lists passwords: of an endpoint (`AuthDetail`), of a
-/// transport's key (`TransportDetail`). What is not known to be harmless stays here.
-const TOLD: [&str; 11] = [
-    "AorDetail",
-    "ContactList",
-    "ContactStatusDetail",
-    "CoreShowChannel",
-    "DeviceStateChange",
-    "EndpointDetail",
-    "EndpointList",
-    "OutboundRegistrationDetail",
-    "PeerEntry",
-    "RegistryEntry",
-    "VoicemailUserEntry",
-];
-
-/// Headers of these that may have a secret in them: channel variables are whatever somebody wrote there.
-const SECRET_HEADERS: [&str; 3] = ["SetVar", "Password", "Secret"];
-
-fn is_told(message: Message<'_>) -> bool {
-    let event = message.event().unwrap_or_default();
-    TOLD.iter().any(|told| told.as_bytes() == event)
-}
-
-fn without_secrets(message: OwnedMessage) -> OwnedMessage {
-    let is_secret = |name: &[u8]| {
-        SECRET_HEADERS.iter().any(|secret| secret.as_bytes().eq_ignore_ascii_case(name))
-    };
-    if !message.as_message().headers().any(|header| is_secret(header.name)) {
-        return message;
-    }
-    let mut left = OwnedMessage::default();
-    for header in message.as_message().headers().filter(|header| !is_secret(header.name)) {
-        // It was in a message before.
-        let _said = left.push(header.name, header.value);
-    }
-    left
-}
-
 fn passed_on(message: Message<'_>) -> Result<OwnedMessage, End> {
+    bounded(message).map(Message::to_owned)
+}
+
+fn bounded(message: Message<'_>) -> Result<Message<'_>, End> {
     match message.len_bytes() {
         len if len > PASSED_ON_MAX_BYTES => Err(End::TooLong(len)),
-        _ => Ok(message.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_may_have_a_password_in_it_stays() {
-        for (event, told) in [
-            ("AuthDetail", false),
-            ("TransportDetail", false),
-            ("IdentifyDetail", false),
-            ("EndpointDetail", true),
-            ("OutboundRegistrationDetail", true),
-        ] {
-            let mut message = OwnedMessage::default();
-            message.push("Event", event).expect("it may be said");
-            assert_eq!(is_told(message.as_message()), told, "{event}");
-        }
-    }
-
-    #[test]
-    fn a_secret_within_what_is_told_stays_and_the_rest_does_not() {
-        let mut message = OwnedMessage::default();
-        let headers = [("Event", "EndpointDetail"), ("SetVar", "TOKEN=x"), ("Callerid", "Ann")];
-        for (name, value) in headers {
-            message.push(name, value).expect("it may be said");
-        }
-        let told = without_secrets(message);
-        let told: Vec<_> = told.as_message().headers().map(|header| header.value).collect();
-        assert_eq!(told, [&b"EndpointDetail"[..], b"Ann"]);
+        _ => Ok(message),
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! Both travel as JSON, a text frame of a WebSocket each ([`encode`], [`decode`]), with
 //! [`SUBPROTOCOL`] for the version; in one process they are handed over as they are. Values that
-//! are not UTF-8 become so, lossily: whoever is at the other end shows them to people.
+//! are not UTF-8 become so, lossily: whoever is at the other end shows them to people. Of Asterisk's
+//! events and lists an agent passes on what [`told`] leaves of them.
 //!
 //! ```
 //! use link::{Ask, Request, Rules};
@@ -30,11 +31,13 @@ mod message;
 mod report;
 mod request;
 mod rules;
+mod told;
 mod welcome;
 
 pub use report::{Answer, Report};
 pub use request::{Ask, Request};
 pub use rules::{Refusal, Rules};
+pub use told::told;
 pub use welcome::{Hello, Welcome};
 
 use serde::Serialize;

@@ -1,7 +1,9 @@
 //! A message of AMI as JSON: a list of names and values, for names repeat and their order matters.
 
+use std::borrow::Cow;
+
 use ami_proto::OwnedMessage;
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{Deserialize, Deserializer};
 use serde::ser::{SerializeSeq as _, Serializer};
 
 pub(crate) fn serialize<S: Serializer>(message: &OwnedMessage, to: S) -> Result<S::Ok, S::Error> {
@@ -17,13 +19,25 @@ pub(crate) fn serialize<S: Serializer>(message: &OwnedMessage, to: S) -> Result<
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<OwnedMessage, D::Error> {
     let mut message = OwnedMessage::default();
     for (name, value) in Vec::<(String, String)>::deserialize(from)? {
-        let pushed = match name.as_str() {
-            "" => message.push_text(&value),
-            name => message.push(name, &value),
-        };
-        pushed.map_err(D::Error::custom)?;
+        add(&mut message, name.as_bytes(), value.as_bytes());
     }
     Ok(message)
+}
+
+/// Adds a header, or a line without a name. What cannot be in one is marked as such: a caller's number
+/// is whatever a phone says, with a carriage return in it too, and no phone is to end a session.
+/// What is still none, for its name, is left out.
+pub(crate) fn add(message: &mut OwnedMessage, name: &[u8], value: &[u8]) {
+    const MARK: &str = "\u{fffd}";
+    let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
+    let value = match value.iter().any(is_end) {
+        true => Cow::Owned(value.split(is_end).collect::<Vec<_>>().join(MARK.as_bytes())),
+        false => Cow::Borrowed(value),
+    };
+    let _added = match name {
+        b"" => message.push_text(value),
+        name => message.push(name, value),
+    };
 }
 
 /// The same for a message that may be missing.

@@ -150,8 +150,10 @@ mod tests {
     }
 
     #[test]
-    fn a_line_end_cannot_come_in() {
-        let frame = r#"{"report":"event","message":[["Event","a\r\nEvent: b"]]}"#;
-        assert!(crate::decode::<Report>(frame).is_err());
+    fn a_line_end_is_told_as_what_it_is_not_and_begins_no_header() {
+        let frame = r#"{"report":"event","message":[["Event","a"],["Number","2\r00\nEvent: b"],["a:b","c"]]}"#;
+        let told = crate::decode::<Report>(frame).expect("no phone ends a session");
+        let number = "2\u{fffd}00\u{fffd}Event: b";
+        assert_eq!(told, Report::Event { message: message(&[("Event", "a"), ("Number", number)]) });
     }
 }

@@ -14,14 +14,18 @@ pub(crate) const A: &str = "a";
 /// The time of everything, unless a test says another.
 pub(crate) const NOON: Time = Time { ms: 1_765_000_000_000 };
 
-/// A message of these lines.
+/// A message of these lines; of an event or a list's item what an agent tells of it, so that what is
+/// read here is told there.
 pub(crate) fn message(lines: &str) -> OwnedMessage {
     let mut message = OwnedMessage::default();
     for line in lines.lines().filter(|line| !line.is_empty()) {
         let (name, value) = line.split_once(':').expect("a header");
         message.push(name, value.strip_prefix(' ').unwrap_or(value)).expect("it may be said");
     }
-    message
+    match message.as_message().event() {
+        Some(_) => link::told(message.as_message()).unwrap_or_default(),
+        None => message,
+    }
 }
 
 /// What a server would answer, and the events of a transcript.
@@ -83,6 +87,10 @@ impl Script {
         };
         for item in items {
             let item = item.as_message();
+            if item.is_empty() {
+                // An agent does not tell it.
+                continue;
+            }
             if item.event().is_none() {
                 fleet.answer(now, A, request.id, Answer::Done(item));
                 return;
