@@ -262,17 +262,26 @@ async fn carry(
 ) -> String {
     let mut heard = Instant::now();
     let (mut ping, mut load) = (interval(PING_EVERY), interval(LOAD_EVERY));
+    let mut room = None;
     loop {
         let frame = tokio::select! {
-            frame = socket.next() => match frame {
+            // A hub that asks much at once waits: it is not read before there is room for its next question.
+            made = asks.reserve(), if room.is_none() => match made {
+                Ok(made) => {
+                    room = Some(made);
+                    continue;
+                }
+                Err(_) => return "nothing more to tell".into(),
+            },
+            frame = socket.next(), if room.is_some() => match frame {
                 Some(Ok(Message::Text(frame))) => {
                     heard = Instant::now();
                     let ask: Ask = match link::decode(&frame) {
                         Ok(ask) => ask,
                         Err(error) => return format!("it said what is not known here: {error}"),
                     };
-                    if asks.try_send(ask).is_err() {
-                        return "it asks more at once than it may".into();
+                    if let Some(room) = room.take() {
+                        room.send(ask);
                     }
                     continue;
                 }
@@ -399,5 +408,38 @@ impl FromStr for Token {
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token").field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+
+    /// As when a packet was lost, and all that the hub asked meanwhile comes in one piece.
+    #[tokio::test]
+    async fn a_hub_that_asks_much_at_once_waits_and_nothing_is_lost() {
+        const MANY: u64 = 5 * ASKS_MAX as u64;
+        let (ours, hubs) = tokio::io::duplex(1024 * 1024);
+        let mut hub = WebSocketStream::from_raw_socket(hubs, Role::Server, None).await;
+        for id in 1..=MANY {
+            let ask = Ask { id, request: link::Request::Modules };
+            hub.feed(Message::text(link::encode(&ask))).await.expect("there is room");
+        }
+        hub.flush().await.expect("there is room");
+        hub.close(None).await.expect("there is room");
+
+        let ours: Box<dyn Stream> = Box::new(ours);
+        let socket = WebSocketStream::from_raw_socket(ours, Role::Client, None).await;
+        let (to_watch, mut asks) = mpsc::channel(ASKS_MAX);
+        let (_reports, mut from_watch) = mpsc::channel(1);
+        let carrying = tokio::spawn(async move { carry(socket, &to_watch, &mut from_watch).await });
+        let mut heard = Vec::new();
+        while let Some(ask) = asks.recv().await {
+            heard.push(ask.id);
+        }
+        assert_eq!(heard, (1..=MANY).collect::<Vec<_>>());
+        assert_eq!(carrying.await.expect("it ends"), "it closed it");
     }
 }
