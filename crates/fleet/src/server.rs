@@ -356,6 +356,8 @@ impl ServerView {
         self.end_of_list(now, under_way);
         let known = match under_way.step {
             Step::Status | Step::Outbound(_) => Freshness::AsOf(now),
+            // Which of them are static, and so in no list, only the endpoints tell.
+            Step::Contacts if self.info.parts.pjsip != Freshness::Live => self.info.parts.contacts,
             _ => Freshness::Live,
         };
         if let Some(part) = under_way.step.part(&mut self.info.parts) {

@@ -511,3 +511,29 @@ fn a_peer_that_was_qualified_is_asked_about_in_a_moment_and_once() {
     assert_eq!(fleet.poll_request(at, A), None);
     assert_eq!(fleet.poll_timeout(A), Some(before));
 }
+
+#[test]
+fn contacts_are_not_believed_without_the_endpoints_that_have_them() {
+    let (script, mut fleet) = office();
+    fleet.disconnected(later(10), A);
+    fleet.connected(later(20), A, b"11.0.0");
+    let mut round = |fleet: &mut Fleet, at: Time, endpoints: bool| {
+        while let Some(request) = fleet.poll_request(at, A) {
+            match request.action {
+                "PJSIPShowEndpoints" if !endpoints => {
+                    fleet.answer(at, A, request.id, Answer::Failed(Failure::TimedOut, None));
+                }
+                _ => script.answer(fleet, at, &request),
+            }
+        }
+    };
+    round(&mut fleet, later(20), false);
+    let parts = view(&fleet).info().parts;
+    assert_eq!([parts.pjsip, parts.contacts], [Freshness::AsOf(NOON); 2]);
+    assert_eq!(parts.iax2, Freshness::Live);
+    let again = later(20 + RETRY_AFTER.as_secs());
+    fleet.handle_timeout(again, A);
+    round(&mut fleet, again, true);
+    let parts = view(&fleet).info().parts;
+    assert_eq!([parts.pjsip, parts.contacts], [Freshness::Live; 2]);
+}
