@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { PastCall } from '../src/lib/api/types.ts';
 import {
+  endedNote,
+  lastedText,
   nextBefore,
   NO_PAGES,
   pastCallCells,
@@ -13,6 +15,7 @@ function past(linkedid: string, began_ms: number, more: Partial<PastCall> = {}):
   return {
     began_ms,
     ended_ms: began_ms + 65_000,
+    end_seen: true,
     server: 'a',
     linkedid,
     direction: 'in',
@@ -74,7 +77,15 @@ test('a saved row has what the table shows', () => {
     '+49301',
     'Not answered',
     '1:05',
+    'Seen',
   ]);
+});
+
+test('a call that nobody saw end lasted as long as it was seen, at least', () => {
+  const row = pastCallRow(past('1', Date.UTC(2026, 4, 3), { end_seen: false }));
+  expect(lastedText(row)).toBe('≥ 1:05');
+  expect(endedNote(row.call)).toContain('nobody saw it end');
+  expect(pastCallCells(row).slice(-2)).toEqual(['1:05', 'Not seen']);
 });
 
 test('a clock that was set back makes no call shorter than nothing', () => {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fleet::{
-    CallState, CallView, Change, Driver, Freshness, Parts, Party, PeerId, Registration, Text, What,
+    CallState, CallView, Change, Driver, Freshness, Parts, Party, PeerId, Registration, Text, Time,
+    What,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, sleep};
@@ -48,7 +49,7 @@ struct Historian {
     peers: HashMap<(Text, PeerId), Seen>,
     /// How far servers may be believed.
     parts: HashMap<Text, Parts>,
-    calls: HashMap<(Text, Text), (CallView, bool)>,
+    calls: HashMap<(Text, Text), SeenCall>,
     peer_rows: Vec<PeerRow>,
     call_rows: Vec<CallRow>,
 }
@@ -59,6 +60,16 @@ struct Seen {
     now: Registration,
     address: Option<Text>,
     written: Registration,
+}
+
+/// A call that is not over as far as anybody knows.
+#[derive(Debug)]
+struct SeenCall {
+    /// As it was when it had the most legs.
+    call: CallView,
+    answered: bool,
+    /// When it was told of last.
+    at_ms: i64,
 }
 
 impl Past {
@@ -78,7 +89,8 @@ impl Past {
 
     /// Never waits: the fleet is locked meanwhile.
     fn say(&self, told: Told) {
-        let is_losing = self.told.try_send(told).is_err();
+        // When the hub ends nobody writes any more, and nothing is lost that would be missed.
+        let is_losing = matches!(self.told.try_send(told), Err(mpsc::error::TrySendError::Full(_)));
         if self.is_losing.swap(is_losing, Ordering::Relaxed) != is_losing && is_losing {
             tracing::error!(
                 "history: the database is too slow: a part of what happens is not kept"
@@ -171,10 +183,10 @@ impl Historian {
                     self.peers.remove(&key);
                 }
             }
-            What::Call(call) => self.call(server, *call),
+            What::Call(call) => self.call(server, *call, at_ms),
             What::CallGone(id) => {
-                if let Some((call, answered)) = self.calls.remove(&(server.clone(), id)) {
-                    self.call_rows.push(call_row(&server, call, answered, at_ms));
+                if let Some(seen) = self.calls.remove(&(server.clone(), id)) {
+                    self.call_rows.push(self.call_row(&server, seen, at_ms));
                 }
             }
             _ => {}
@@ -182,13 +194,42 @@ impl Historian {
     }
 
     /// Its legs go one after the other: what is kept is the call when it had the most.
-    fn call(&mut self, server: Text, call: CallView) {
+    fn call(&mut self, server: Text, call: CallView, at_ms: i64) {
         let is_up = matches!(call.state, CallState::Up | CallState::OnHold);
         let seen = self.calls.entry((server, call.id.clone()));
-        let (kept, was_up) = seen.or_insert_with(|| (call.clone(), false));
-        *was_up |= is_up;
-        if call.legs_count >= kept.legs_count {
-            *kept = call;
+        let seen = seen.or_insert_with(|| SeenCall { call: call.clone(), answered: false, at_ms });
+        seen.answered |= is_up;
+        seen.at_ms = at_ms;
+        if call.legs_count >= seen.call.legs_count {
+            seen.call = call;
+        }
+    }
+
+    /// What is written of a call that is gone. One that is found to be when its server is seen again ended nobody
+    /// knows when.
+    fn call_row(
+        &self,
+        server: &Text,
+        SeenCall { call, answered, at_ms }: SeenCall,
+        gone_ms: i64,
+    ) -> CallRow {
+        let (ended_ms, end_seen) = match self.parts.get(server).map(|parts| parts.calls) {
+            Some(Freshness::AsOf(heard)) => (millis(heard).max(at_ms).min(gone_ms), false),
+            _ => (gone_ms, true),
+        };
+        let party = |party: Party| {
+            [party.number, party.name, party.peer].map(|text| text.map(|text| text.to_string()))
+        };
+        CallRow {
+            began_ms: millis(call.since_ms),
+            ended_ms,
+            end_seen,
+            server: server.to_string(),
+            linkedid: call.id.to_string(),
+            direction: call.direction.word().into(),
+            answered,
+            from: party(call.from),
+            to: party(call.to),
         }
     }
 
@@ -213,10 +254,7 @@ impl Historian {
         let (is, at_ms) = match part {
             Freshness::Live => (seen.now, at_ms),
             // It was noticed only later that nobody saw it any more.
-            Freshness::AsOf(heard) => {
-                let heard_ms = i64::try_from(heard.ms).unwrap_or(i64::MAX);
-                (Registration::Unknown, at_ms.min(heard_ms))
-            }
+            Freshness::AsOf(heard) => (Registration::Unknown, at_ms.min(millis(heard))),
             _ => (Registration::Unknown, at_ms),
         };
         if is != seen.written {
@@ -261,25 +299,13 @@ fn row(
     }
 }
 
-fn call_row(server: &Text, call: CallView, answered: bool, ended_ms: i64) -> CallRow {
-    let party = |party: Party| {
-        [party.number, party.name, party.peer].map(|text| text.map(|text| text.to_string()))
-    };
-    CallRow {
-        began_ms: i64::try_from(call.since_ms.ms).unwrap_or(i64::MAX),
-        ended_ms,
-        server: server.to_string(),
-        linkedid: call.id.to_string(),
-        direction: call.direction.word().into(),
-        answered,
-        from: party(call.from),
-        to: party(call.to),
-    }
+fn millis(time: Time) -> i64 {
+    i64::try_from(time.ms).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use fleet::{Device, Direction, PeerView, ServerInfo, Time};
+    use fleet::{Device, Direction, PeerView, ServerInfo};
 
     use super::*;
 
@@ -367,5 +393,26 @@ mod tests {
         let [row] = &*historian.call_rows else { panic!("{:?}", historian.call_rows) };
         assert!(row.answered);
         assert_eq!((row.began_ms, row.ended_ms, &row.to[2]), (1, 9, &Some("PJSIP/201".into())));
+    }
+
+    #[test]
+    fn a_call_that_nobody_saw_end_is_kept_as_long_as_it_was_seen() {
+        let calls = |fresh| {
+            let parts = Parts { calls: fresh, ..Parts::default() };
+            change(What::Server(Box::new(ServerInfo { parts, ..ServerInfo::default() })))
+        };
+        let mut historian = Historian::default();
+        let mut hear = |at_ms, change| historian.hear(Told::Changes(at_ms, vec![change]));
+        let gone = || change(What::CallGone("1.1".into()));
+        hear(1, calls(Freshness::Live));
+        hear(2, call(CallState::Up, 2, "PJSIP/201"));
+        // The agent is away for an hour; the list after that has the call no more.
+        hear(40, calls(Freshness::AsOf(Time { ms: 10 })));
+        hear(3_600_000, gone());
+        hear(3_600_000, calls(Freshness::Live));
+        hear(3_600_001, call(CallState::Up, 2, "PJSIP/201"));
+        hear(3_600_005, gone());
+        let ends = historian.call_rows.iter().map(|row| (row.ended_ms, row.end_seen));
+        assert_eq!(ends.collect::<Vec<_>>(), [(10, false), (3_600_005, true)]);
     }
 }

@@ -25,8 +25,10 @@ pub struct PeerRow {
 pub struct CallRow {
     /// When it began.
     pub began_ms: i64,
-    /// When it was gone.
+    /// When it was gone; of one that was not seen to end, when it was there last.
     pub ended_ms: i64,
+    /// Whether it was seen to end: its server may have gone out of sight before.
+    pub end_seen: bool,
     /// Where.
     pub server: String,
     /// Asterisk's `Linkedid`.
@@ -58,18 +60,19 @@ pub(crate) fn add(
             add.execute(params![at_ms, server, driver, name, registration, address])?;
         }
         let mut add = transaction.prepare_cached(
-            "INSERT OR REPLACE INTO call_history (began_ms, ended_ms, server, linkedid, direction,
-             answered, from_number, from_name, from_peer, to_number, to_name, to_peer)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            "INSERT OR REPLACE INTO call_history (began_ms, ended_ms, end_seen, server, linkedid,
+             direction, answered, from_number, from_name, from_peer, to_number, to_name, to_peer)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?;
         for call in calls {
-            let CallRow { began_ms, ended_ms, server, linkedid, direction, answered, from, to } =
-                call;
+            let CallRow { began_ms, ended_ms, end_seen, server, linkedid, .. } = call;
+            let CallRow { direction, answered, from, to, .. } = call;
             let [from_number, from_name, from_peer] = from;
             let [to_number, to_name, to_peer] = to;
             add.execute(params![
                 began_ms,
                 ended_ms,
+                end_seen,
                 server,
                 linkedid,
                 direction,
@@ -118,7 +121,7 @@ pub(crate) fn peer(
 /// Calls that began before a moment, the latest first.
 pub(crate) fn calls(db: &Connection, before_ms: i64, limit: i64) -> rusqlite::Result<Vec<CallRow>> {
     let mut some = db.prepare_cached(
-        "SELECT began_ms, ended_ms, server, linkedid, direction, answered, from_number, from_name,
+        "SELECT began_ms, ended_ms, end_seen, server, linkedid, direction, answered, from_number, from_name,
          from_peer, to_number, to_name, to_peer FROM call_history
          WHERE began_ms < ?1 ORDER BY began_ms DESC LIMIT ?2",
     )?;
@@ -126,12 +129,13 @@ pub(crate) fn calls(db: &Connection, before_ms: i64, limit: i64) -> rusqlite::Re
         Ok(CallRow {
             began_ms: row.get(0)?,
             ended_ms: row.get(1)?,
-            server: row.get(2)?,
-            linkedid: row.get(3)?,
-            direction: row.get(4)?,
-            answered: row.get(5)?,
-            from: [row.get(6)?, row.get(7)?, row.get(8)?],
-            to: [row.get(9)?, row.get(10)?, row.get(11)?],
+            end_seen: row.get(2)?,
+            server: row.get(3)?,
+            linkedid: row.get(4)?,
+            direction: row.get(5)?,
+            answered: row.get(6)?,
+            from: [row.get(7)?, row.get(8)?, row.get(9)?],
+            to: [row.get(10)?, row.get(11)?, row.get(12)?],
         })
     })?;
     rows.collect()

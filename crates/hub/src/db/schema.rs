@@ -3,7 +3,8 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Each brings the schema one number up. Never changed once they were released: a new one is added.
-const MIGRATIONS: [&str; 1] = [r"
+const MIGRATIONS: [&str; 2] = [
+    r"
 CREATE TABLE user (
     name TEXT PRIMARY KEY,
     role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'administrator')),
@@ -77,7 +78,12 @@ CREATE TABLE call_history (
     UNIQUE (server, linkedid)
 ) STRICT;
 CREATE INDEX call_history_at ON call_history (began_ms);
-"];
+",
+    r"
+-- Else it was there at ended_ms, and gone when its server was seen again.
+ALTER TABLE call_history ADD COLUMN end_seen INTEGER NOT NULL DEFAULT 1;
+",
+];
 
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 

@@ -1,7 +1,7 @@
 /** Calls that are over, page by page from the latest on, and what their table says of each. */
 
 import type { PastCall, PastParty } from '../api/types.ts';
-import { stopwatch } from '../text/time.ts';
+import { exactTime, stopwatch } from '../text/time.ts';
 import { partyText } from './call-row.ts';
 import { DIRECTION_WORD } from './words.ts';
 
@@ -67,13 +67,33 @@ export function answeredWord(call: PastCall): string {
   return call.answered ? 'Answered' : 'Not answered';
 }
 
-export const PAST_CALL_HEADS = ['Time', 'Server', 'Direction', 'From', 'To', 'Answer', 'Duration'] as const;
+/** How long it lasted; one that was not seen to end may have lasted longer. */
+export function lastedText({ call, lastedMs }: PastCallRow): string {
+  return (call.end_seen ? '' : '≥ ') + stopwatch(lastedMs);
+}
+
+export function endedNote({ end_seen, ended_ms }: PastCall): string {
+  const at = exactTime(ended_ms);
+  return end_seen ? `Until ${at}` : `It was there last at ${at}; nobody saw it end`;
+}
+
+export const PAST_CALL_HEADS = [
+  'Time',
+  'Server',
+  'Direction',
+  'From',
+  'To',
+  'Answer',
+  'Duration',
+  'End',
+] as const;
 
 /** A row of a saved table. */
 export function pastCallCells({ call, from, to, lastedMs }: PastCallRow): string[] {
   const began = new Date(call.began_ms).toISOString();
   const direction = DIRECTION_WORD[call.direction];
-  return [began, call.server, direction, from, to, answeredWord(call), stopwatch(lastedMs)];
+  const end = call.end_seen ? 'Seen' : 'Not seen';
+  return [began, call.server, direction, from, to, answeredWord(call), stopwatch(lastedMs), end];
 }
 
 function pastPartyText([number = null, name = null, peer = null]: PastParty): string {
