@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tandem_lab::{Browser, Hub, Lab, ServerConfig, wait_until};
-use tandem_tests::hub::{MINUTE, PASSWORD, SOON, with_users};
+use tandem_tests::hub::{MINUTE, PASSWORD, SOON, with_users, wrong_code};
 use totp_rs::{Builder, Secret};
 
 /// HTML, quotes, an emoji, and a mark that turns the direction of what follows it.
@@ -248,6 +248,8 @@ fn a_code_is_set_up_and_asked_for() -> Result<()> {
     browser.log_in(&hub.url(), "otto", PASSWORD)?;
     browser.open(&format!("{}/account", hub.url()))?;
     browser.click("button", "Set up two-step login")?;
+    browser.fill("Your password", PASSWORD)?;
+    browser.click("button", "Go on")?;
     browser.see("img", "QR code of the secret")?;
     let secret = browser.step(&json!({ "do": "evaluate", "script":
         "document.querySelector('.secret code').textContent" }))?;
@@ -257,7 +259,8 @@ fn a_code_is_set_up_and_asked_for() -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         Ok(codes.generate(now + steps * 30).to_string())
     };
-    browser.fill("Code", "000000")?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    browser.fill("Code", &wrong_code(&codes, now))?;
     browser.click("button", "Turn on")?;
     browser.see("alert", "")?;
     browser.fill("Code", &code(0)?)?;

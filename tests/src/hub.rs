@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use tandem_lab::{Api, Hub, Lab, ServerConfig};
+use totp_rs::Totp;
 
 /// How long a phone registers for.
 pub const MINUTE: Duration = Duration::from_secs(60);
@@ -99,6 +100,18 @@ pub fn settled(api: &Api, servers: &[&str]) -> Result<Value> {
 pub fn has_call(state: &Value, at: &str, call_state: &str) -> bool {
     let calls = server(state, at)["calls"].as_array().into_iter().flatten();
     calls.into_iter().any(|call| call["state"] == call_state)
+}
+
+/// A code that is none, whatever the clocks say.
+#[must_use]
+pub fn wrong_code(codes: &Totp, now_s: u64) -> String {
+    const STEP_S: u64 = 30;
+    let good: Vec<String> = (now_s - 2 * STEP_S..=now_s + 2 * STEP_S)
+        .step_by(30)
+        .map(|at| codes.generate(at).to_string())
+        .collect();
+    let mut codes = (0..1_000_000).map(|number| format!("{number:06}"));
+    codes.find(|code| !good.contains(code)).expect("few are good")
 }
 
 /// What a log says so far.

@@ -52,6 +52,11 @@ enum Command {
         /// What the user may do: viewer, operator or administrator.
         role: Role,
     },
+    /// Asks a user for no one-time codes any more: the telephone that shows them was lost.
+    NoCodes {
+        /// Who.
+        name: String,
+    },
     /// Removes a user, and ends all the user's sessions.
     Del {
         /// Who.
@@ -96,6 +101,9 @@ impl User {
             }
             Command::Role { name, role } => {
                 change(&db, "user role", &name, |db| users::set_role(db, &name, role))
+            }
+            Command::NoCodes { name } => {
+                change(&db, "user no-codes", &name, |db| users::set_totp(db, &name, None))
             }
             Command::Del { name } => change(&db, "user del", &name, |db| users::remove(db, &name)),
         }

@@ -82,29 +82,38 @@ async fn confirm(hub: &Hub, who: &Who, shown: String) -> Result<(), Problem> {
     if let Some(wait) = lock(&hub.throttle).begin(Instant::now(), &who.name, who.address) {
         return Err(Problem::throttled(wait));
     }
+    let is_right = is_right(hub, who, shown).await;
+    let mut throttle = lock(&hub.throttle);
+    match is_right {
+        Ok(true) => throttle.right(&who.name, who.address),
+        Ok(false) => return Err(Problem::new(StatusCode::FORBIDDEN, "the password is wrong", "")),
+        Err(_) => throttle.incomplete(&who.name, who.address),
+    }
+    is_right.map(drop)
+}
+
+async fn is_right(hub: &Hub, who: &Who, shown: String) -> Result<bool, Problem> {
     let name = who.name.clone();
     let known = hub.db.run(move |db| db::users::credentials(db, &name)).await?;
     let hash = known.map(|known| known.password);
-    if !hashing(hub, move || password::is_right(&shown, hash.as_deref())).await? {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "the password is wrong", ""));
-    }
-    lock(&hub.throttle).right(&who.name, who.address);
-    Ok(())
+    hashing(hub, move || password::is_right(&shown, hash.as_deref())).await
 }
 
 /// Get a secret for one-time codes.
-#[utoipa::path(post, path = "/api/totp", tag = "account",
-    responses((status = 200, body = Offer), (status = 409, body = Words)))]
+#[utoipa::path(post, path = "/api/totp", tag = "account", request_body = Password,
+    responses((status = 200, body = Offer), (status = 403, body = Words),
+        (status = 409, body = Words), (status = 429, body = Words)))]
 pub(super) async fn begin_totp(
     State(hub): State<Arc<Hub>>,
     Oneself { who, .. }: Oneself,
+    Body(shown): Body<Password>,
 ) -> Result<Json<Offer>, Problem> {
+    // Else whoever sits at a browser that was left open would keep the user out for good.
+    confirm(&hub, &who, shown.password).await?;
     let name = who.name.clone();
     let known = hub.db.run(move |db| db::users::credentials(db, &name)).await?;
     if known.is_some_and(|known| known.totp.is_some()) {
-        // Else whoever sits at a browser that was left open would make them their own.
-        let cure = "turn them off first, with the password";
-        return Err(Problem::conflict("codes are asked for already", cure));
+        return Err(has_codes());
     }
     let mut bytes = [0; 20];
     let no_random = |_| {
@@ -121,9 +130,13 @@ pub(super) async fn begin_totp(
     Ok(Json(Offer { secret, uri, qr_svg }))
 }
 
+fn has_codes() -> Problem {
+    Problem::conflict("codes are asked for already", "turn them off first, with the password")
+}
+
 /// Have codes asked for from now on.
 #[utoipa::path(post, path = "/api/totp/confirm", tag = "account", request_body = Code,
-    responses((status = 204), (status = 422, body = Words)))]
+    responses((status = 204), (status = 409, body = Words), (status = 422, body = Words)))]
 pub(super) async fn confirm_totp(
     State(hub): State<Arc<Hub>>,
     Oneself { who, .. }: Oneself,
@@ -138,18 +151,22 @@ pub(super) async fn confirm_totp(
     })?;
     let name = who.name.clone();
     let set = hub.change(who.entry("totp on", who.name.clone()), move |db, _| {
+        let known = db::users::credentials(db, &name)?;
+        if known.is_some_and(|known| known.totp.is_some()) {
+            return Ok(Err(has_codes()));
+        }
         let set = db::users::set_totp(db, &name, Some(&kept))?;
         db::users::use_totp(db, &name, i64::try_from(step).unwrap_or(i64::MAX))?;
-        Ok(set)
+        Ok(set.map_err(gone))
     });
-    set.await?.map_err(gone)?;
+    set.await??;
     lock(&hub.offered).remove(&who.name);
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Have no codes asked for any more.
 #[utoipa::path(post, path = "/api/totp/end", tag = "account", request_body = Password,
-    responses((status = 204), (status = 403, body = Words)))]
+    responses((status = 204), (status = 403, body = Words), (status = 429, body = Words)))]
 pub(super) async fn end_totp(
     State(hub): State<Arc<Hub>>,
     Oneself { who, .. }: Oneself,
@@ -162,15 +179,18 @@ pub(super) async fn end_totp(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Takes a code, which is good once.
-pub(super) async fn use_code(hub: &Hub, user: &str, kept: &str, code: &str) -> Result<(), Problem> {
-    let wrong = || Problem::needs_code("the code is wrong, or was used already");
-    let step = codes(secret(kept)?, user)?.check(code.trim(), seconds()).ok_or_else(wrong)?;
+/// Takes a code, which is good once; says whether it is.
+pub(super) async fn use_code(
+    hub: &Hub,
+    user: &str,
+    kept: &str,
+    code: &str,
+) -> Result<bool, Problem> {
+    let Some(step) = codes(secret(kept)?, user)?.check(code.trim(), seconds()) else {
+        return Ok(false);
+    };
     let (name, step) = (user.to_owned(), i64::try_from(step).unwrap_or(i64::MAX));
-    match hub.db.run(move |db| db::users::use_totp(db, &name, step)).await? {
-        true => Ok(()),
-        false => Err(wrong()),
-    }
+    Ok(hub.db.run(move |db| db::users::use_totp(db, &name, step)).await?)
 }
 
 fn seconds() -> u64 {

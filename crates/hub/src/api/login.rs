@@ -59,20 +59,44 @@ pub(super) async fn login(
     if let Some(wait) = lock(&hub.throttle).begin(Instant::now(), &login.user, from) {
         return Err(Problem::throttled(wait));
     }
-    let checked = check(&hub, &login).await;
     let entry = Who::unknown(&login.user, from).entry("login", "");
-    let checked = match checked {
-        Ok(checked) => checked,
-        Err(Refused::Code(problem)) => {
-            lock(&hub.throttle).incomplete(&login.user, from);
-            return Err(problem);
-        }
-        Err(Refused::Login(problem)) => {
+    let (token, logged_in) = match begin(&hub, &login, entry.clone()).await {
+        Ok(begun) => begun,
+        Err(Refused::Wrong(problem)) => {
             let detail = Some(problem.error().into());
             hub.note(Entry { outcome: Outcome::Refused, detail, ..entry }).await?;
             return Err(problem);
         }
+        Err(Refused::Undecided(problem)) => {
+            lock(&hub.throttle).incomplete(&login.user, from);
+            return Err(problem);
+        }
     };
+    lock(&hub.throttle).right(&login.user, from);
+    let secure = if hub.config.is_tls() { "; Secure" } else { "" };
+    let age = db::sessions::AGE_MAX.as_secs();
+    let cookie =
+        format!("{COOKIE_NAME}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}");
+    Ok(([(header::SET_COOKIE, cookie)], Json(logged_in)).into_response())
+}
+
+/// Why a login is not one.
+enum Refused {
+    /// Something that was shown is wrong.
+    Wrong(Problem),
+    /// Nothing was shown to be wrong: a code is missing, or it could not be looked at.
+    Undecided(Problem),
+}
+
+impl<E: Into<Problem>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Undecided(error.into())
+    }
+}
+
+/// Begins a session, and gives its secret.
+async fn begin(hub: &Hub, login: &Login, entry: Entry) -> Result<(String, LoggedIn), Refused> {
+    let checked = check(hub, login).await?;
     let no_random = |error: secret::NoRandom| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), "try again")
     };
@@ -81,36 +105,16 @@ pub(super) async fn login(
         hash: secret::hash(&token),
         user: login.user.clone(),
         csrf: csrf.clone(),
-        address: from.to_string(),
+        address: entry.address.clone(),
     };
     let (role, totp) = (checked.role, checked.totp.is_some());
-    // It may have been given another password while this one was checked.
     let begun = hub.change(entry, move |db, _| {
         let begun = db::sessions::begin(db, now_ms(), &new, &checked)?;
+        // It may have been given another password while this one was checked.
         Ok(begun.then_some(()).ok_or_else(Problem::wrong_login))
     });
-    begun.await??;
-    lock(&hub.throttle).right(&login.user, from);
-    let secure = if hub.config.is_tls() { "; Secure" } else { "" };
-    let age = db::sessions::AGE_MAX.as_secs();
-    let cookie =
-        format!("{COOKIE_NAME}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}");
-    let body = Json(LoggedIn { user: login.user, role, totp, csrf });
-    Ok(([(header::SET_COOKIE, cookie)], body).into_response())
-}
-
-/// Why a login is not one.
-enum Refused {
-    /// Something that was shown is wrong.
-    Login(Problem),
-    /// Only the code is missing.
-    Code(Problem),
-}
-
-impl<E: Into<Problem>> From<E> for Refused {
-    fn from(error: E) -> Self {
-        Self::Login(error.into())
-    }
+    begun.await?.map_err(Refused::Wrong)?;
+    Ok((token, LoggedIn { user: login.user.clone(), role, totp, csrf }))
 }
 
 /// What all that was shown was checked against, if it is right.
@@ -120,13 +124,16 @@ async fn check(hub: &Hub, login: &Login) -> Result<Credentials, Refused> {
     let (shown, hash) =
         (login.password.clone(), known.as_ref().map(|known| known.password.clone()));
     let is_right = hashing(hub, move || password::is_right(&shown, hash.as_deref())).await?;
-    let known = known.filter(|_| is_right).ok_or_else(Problem::wrong_login)?;
+    let wrong = || Refused::Wrong(Problem::wrong_login());
+    let known = known.filter(|_| is_right).ok_or_else(wrong)?;
     if let Some(secret) = &known.totp {
         let Some(code) = &login.code else {
-            let problem = Problem::needs_code("a one-time code is asked for, too");
-            return Err(Refused::Code(problem));
+            return Err(Problem::needs_code("a one-time code is asked for, too").into());
         };
-        super::account::use_code(hub, &login.user, secret, code).await?;
+        if !super::account::use_code(hub, &login.user, secret, code).await? {
+            let problem = Problem::needs_code("the code is wrong, or was used already");
+            return Err(Refused::Wrong(problem));
+        }
     }
     Ok(known)
 }

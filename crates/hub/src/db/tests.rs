@@ -210,3 +210,17 @@ fn while_the_hub_was_away_nothing_was_known() {
         assert_eq!(past("201"), was(&[(15, "unregistered"), (30, "unknown")]), "once is enough");
     }
 }
+
+#[test]
+fn who_is_in_stays_in_while_nothing_can_be_written() {
+    let scratch = Scratch::new("unwritable");
+    assert!(scratch.run(|db| users::add(db, 1, "ann", Role::Viewer, "hash")));
+    assert!(scratch.begin("ann", hash("session")));
+    scratch.run(|db| tokens::add(db, 0, "metrics", Role::Viewer, &hash("token"), None));
+    scratch.run(|db| db.pragma_update(None, "query_only", true));
+    assert!(scratch.db.now(|db| users::remove(db, "ann")).is_err(), "nothing can be written");
+    let session = scratch.run(|db| sessions::of(db, HOUR_MS, &hash("session")));
+    assert_eq!(session.expect("a session").user, "ann");
+    let token = scratch.run(|db| tokens::of(db, HOUR_MS, &hash("token")));
+    assert_eq!(token.expect("a token").0, "metrics");
+}

@@ -75,7 +75,8 @@ pub(crate) fn of(
     });
     let Some((id, name, role, used_ms)) = found.optional()? else { return Ok(None) };
     if used_ms.is_none_or(|used_ms| now_ms - used_ms > NOTED_EVERY_MS) {
-        db.execute("UPDATE token SET used_ms = ?2 WHERE id = ?1", [id, now_ms])?;
+        // A full disk keeps no program out; what was not noted is, with the next use.
+        let _noted = db.execute("UPDATE token SET used_ms = ?2 WHERE id = ?1", [id, now_ms]);
     }
     Ok(Some((name, role)))
 }

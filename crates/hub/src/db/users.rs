@@ -208,7 +208,11 @@ pub fn set_role(db: &Connection, name: &str, role: Role) -> Changed {
 }
 
 /// Sets or takes away the secret of one-time codes.
-pub(crate) fn set_totp(db: &Connection, name: &str, secret: Option<&str>) -> Changed {
+///
+/// # Errors
+///
+/// SQLite's.
+pub fn set_totp(db: &Connection, name: &str, secret: Option<&str>) -> Changed {
     let set = "UPDATE user SET totp = ?2, totp_step = 0 WHERE name = ?1";
     let changed = db.execute(set, params![name, secret])?;
     Ok(if changed > 0 { Ok(()) } else { Err(NotChanged::NotThere) })

@@ -82,7 +82,7 @@ export const hub = {
 
   changePassword: (old: string, fresh: string) =>
     client.request<void>('POST', '/api/password', { old, new: fresh }),
-  offerTotp: () => client.request<TotpOffer>('POST', '/api/totp', {}),
+  offerTotp: (password: string) => client.request<TotpOffer>('POST', '/api/totp', { password }),
   confirmTotp: (code: string) => client.request<void>('POST', '/api/totp/confirm', { code }),
   removeTotp: (password: string) => client.request<void>('POST', '/api/totp/end', { password }),
 };
