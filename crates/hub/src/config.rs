@@ -1,6 +1,6 @@
 //! `hub.toml`.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use acl::{Acl, RuleError};
@@ -137,15 +137,22 @@ fn history_days() -> u32 {
 #[must_use]
 pub fn is_server_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    // With a dash it would be an option on a command line.
     (1..=NAME_MAX_BYTES).contains(&name.len())
-        && !name.starts_with('.')
+        && !name.starts_with(['.', '-'])
         && name.chars().all(is_plain)
 }
 
 fn is_host_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let is_name = !name.is_empty() && name.chars().all(is_plain);
-    is_name || name.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>().is_ok()
+    is_name || name.parse::<Ipv6Addr>().is_ok()
+}
+
+/// An address of IPv6 as it is in a URL is the address all the same.
+fn without_brackets(name: String) -> String {
+    let within = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    within.filter(|within| within.parse::<Ipv6Addr>().is_ok()).map(str::to_owned).unwrap_or(name)
 }
 
 impl Config {
@@ -159,7 +166,8 @@ impl Config {
             let mut servers = config.servers.iter();
             servers.any(|server| server.ami.as_ref().is_some_and(|ami| ami.secret.is_some()))
         };
-        let config = agent::config::read_toml(path, has_secret)?;
+        let mut config: Self = agent::config::read_toml(path, has_secret)?;
+        config.name = config.name.map(without_brackets);
         let tls = config.tls.clone().unwrap_or_default();
         if tls.certificate.is_some() != tls.key.is_some() {
             return Err(ConfigError::HalfTls { path: path.into() });
@@ -193,6 +201,7 @@ impl Config {
         let scheme = if self.is_tls() { "https" } else { "http" };
         let port = self.listen.port();
         match &self.name {
+            Some(name) if name.parse::<Ipv6Addr>().is_ok() => format!("{scheme}://[{name}]:{port}"),
             Some(name) => format!("{scheme}://{name}:{port}"),
             None if self.listen.ip().is_unspecified() => format!("{scheme}://localhost:{port}"),
             None => format!("{scheme}://{}", self.listen),
@@ -215,7 +224,7 @@ impl Config {
         for server in &self.servers {
             let name = server.name.as_str();
             if !is_server_name(name) {
-                let why = "a name has letters, digits, `-`, `_` and `.`, at most 64 bytes";
+                let why = "a name has letters, digits, `-`, `_` and `.`, at most 64 bytes, and neither `-` nor `.` first";
                 return Err(bad(name, why));
             }
             if !names.insert(name) {
@@ -226,5 +235,36 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_ipv6_is_one_with_brackets_and_without() {
+        let path =
+            std::env::temp_dir().join(format!("tandem-hub-name-{}.toml", std::process::id()));
+        for name in ["2001:db8::1", "[2001:db8::1]"] {
+            let text = format!("listen = \"[::]:8088\"\nname = \"{name}\"\n");
+            std::fs::write(&path, text).expect("it may be written");
+            let config = Config::read(&path).expect("a good one");
+            assert_eq!(config.url(), "https://[2001:db8::1]:8088");
+            assert_eq!(config.name.as_deref(), Some("2001:db8::1"), "as a certificate has it");
+        }
+        std::fs::remove_file(&path).expect("it is there");
+        for name in ["[hub.example.com]", "[2001:db8::1", "https://hub", ""] {
+            assert!(!is_host_name(&without_brackets(name.into())), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_server_is_called_as_an_option_or_a_hidden_file_is() {
+        for (name, is_good) in
+            [("berlin-1", true), ("-v", false), (".ssh", false), ("", false), ("a b", false)]
+        {
+            assert_eq!(is_server_name(name), is_good, "{name:?}");
+        }
     }
 }

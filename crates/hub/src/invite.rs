@@ -24,7 +24,7 @@ pub struct Invited {
 pub enum InviteError {
     /// Not a server's name.
     #[error(
-        "{0:?} is no name for a server: letters, digits, `-`, `_` and `.`, at most {NAME_MAX_BYTES} bytes"
+        "{0:?} is no name for a server: letters, digits, `-`, `_` and `.`, at most {NAME_MAX_BYTES} bytes, and neither `-` nor `.` first"
     )]
     Name(String),
     /// Nobody elsewhere would find it.

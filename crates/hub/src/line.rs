@@ -167,7 +167,9 @@ pub(crate) async fn carry(
             break;
         }
         let due = hub.fleet(|fleet| fleet.poll_timeout(&name));
+        // Not for long: the clock may be set back meanwhile, and the fleet is to see it.
         let wait = due.map(|due| Duration::from_millis(due.ms.saturating_sub(now().ms)));
+        let wait = wait.map(|wait| wait.min(LAG_EVERY));
         tokio::select! {
             report = reports.recv() => match report {
                 Some(report) => hub.fleet(|fleet| end.report(fleet, report)),
