@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tandem_lab::{Lab, Release, ServerConfig, wait_until};
@@ -18,10 +18,8 @@ const END_NUMBER: u8 = 200;
 const VICTIM_NUMBER: u8 = 201;
 
 #[test]
-fn three_servers_start_fast_and_without_a_warning() -> Result<()> {
-    let begun = Instant::now();
+fn three_servers_start_without_a_warning() -> Result<()> {
     let lab = Lab::start("lab-start")?;
-    let took = begun.elapsed();
     assert_eq!(lab.warnings()?, Vec::<String>::new());
     for server in lab.servers() {
         assert!(server.cli("core show version")?.starts_with("Asterisk 22"));
@@ -30,7 +28,6 @@ fn three_servers_start_fast_and_without_a_warning() -> Result<()> {
         assert!(server.maps_contains("chan_pjsip")?);
         assert!(!server.maps_contains("app_universal")?);
     }
-    assert!(took < Duration::from_secs(10), "took {took:?}");
     Ok(())
 }
 
@@ -324,7 +321,7 @@ fn many_calls_are_made_and_each_is_timed() -> Result<()> {
     let took = lab.call_many(lab.a(), [10_000, 100, 50], "960").run()?;
     assert_eq!(took.len(), 100);
     ensure!(took.iter().all(|took| !took.is_zero() && *took < SOON), "{took:?}");
-    lab.a().wait_cli("core show channels count", "0 active channels", SOON)?;
+    lab.a().wait_no_channels(SOON)?;
     let refused = lab.call_many(lab.a(), [10_000, 1, 1], "nobody").run();
     ensure!(refused.is_err(), "{refused:?}");
     assert_eq!(lab.warnings()?, Vec::<String>::new());

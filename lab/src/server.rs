@@ -339,6 +339,19 @@ impl Asterisk {
         })
     }
 
+    /// Waits until no call is there any more.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::TimedOut`], or as [`Asterisk::cli`].
+    pub fn wait_no_channels(&self, within: Duration) -> Result<()> {
+        let what = format!("no channel is left on {}", self.name);
+        crate::wait::wait_for(&what, within, &self.log(), || {
+            let printed = self.cli("core show channels count")?;
+            Ok(printed.lines().any(|line| line.trim() == "0 active channels").then_some(()))
+        })
+    }
+
     /// Waits until its AstDB on disk contains this text, as `registrar/contact/200`: Asterisk writes up to a
     /// second late, and a crash before that loses it.
     ///
