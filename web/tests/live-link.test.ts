@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ApiError } from '../src/lib/api/client.ts';
+import { ApiError, type Patience } from '../src/lib/api/client.ts';
 import { LiveLink, type LinkStatus, SILENCE_MAX_MS, type Stream } from '../src/lib/api/live-link.ts';
 import type { Change, Snapshot } from '../src/lib/api/types.ts';
 import { change, snapshot } from './fixtures.ts';
@@ -30,10 +30,16 @@ class Browser {
   streams: FakeStream[] = [];
   snapshots = 0;
   snapshotFails: unknown = null;
+  /** Whether snapshots stay under way until `arrive` is called. */
+  slow = false;
+  arrive = () => {};
+  /** Of the last request. */
+  patience: Patience | null = null;
   sessionFails: unknown = null;
   statuses: LinkStatus[] = [];
   applied: Change[] = [];
   replaced: Snapshot[] = [];
+  clocks: { now_ms: number; at: number }[] = [];
   ended = 0;
   link = new LiveLink(
     {
@@ -49,19 +55,22 @@ class Browser {
         this.streams.push(stream);
         return stream;
       },
-      snapshot: async () => {
+      snapshot: async (patience) => {
         this.snapshots += 1;
+        this.patience = patience;
         if (this.snapshotFails) throw this.snapshotFails;
+        if (this.slow) await new Promise<void>((resolve) => (this.arrive = resolve));
         return snapshot();
       },
-      session: async () => {
+      session: async (patience) => {
+        this.patience = patience;
         if (this.sessionFails) throw this.sessionFails;
       },
     },
     {
       snapshot: (taken) => this.replaced.push(taken),
       changes: ({ changes }) => this.applied.push(...changes),
-      clock: () => {},
+      clock: (now_ms, at) => this.clocks.push({ now_ms, at }),
       status: (status) => this.statuses.push(status),
       ended: () => (this.ended += 1),
     },
@@ -87,6 +96,14 @@ class Browser {
       await settled();
     }
     this.time = until;
+  }
+
+  /** Lets time pass in which pieces of an answer come. */
+  async trickle(ms: number): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 4_000) {
+      this.patience!.heard();
+      await this.pass(4_000);
+    }
   }
 }
 
@@ -229,6 +246,77 @@ test('a snapshot that fails is asked for again', async () => {
   expect(browser.replaced).toHaveLength(1);
 });
 
+describe('a snapshot over a slow wire', () => {
+  async function begun(): Promise<Browser> {
+    const browser = new Browser();
+    browser.slow = true;
+    browser.link.start();
+    await settled();
+    return browser;
+  }
+
+  test('takes its time while something of it comes', async () => {
+    const browser = await begun();
+    await browser.trickle(60_000);
+    browser.link.check();
+    expect(browser.is).toBe('connecting');
+    expect(browser.patience!.signal.aborted).toBe(false);
+    browser.arrive();
+    await settled();
+    expect(browser.snapshots).toBe(1);
+    expect(browser.replaced).toHaveLength(1);
+    // The stream has as long to open as any other.
+    await browser.pass(SILENCE_MAX_MS);
+    browser.stream.say('open');
+    expect(browser.is).toBe('live');
+  });
+
+  test('is given up when nothing more of it comes, before there is another', async () => {
+    const browser = await begun();
+    await browser.trickle(20_000);
+    const { patience: first, arrive } = browser;
+    await browser.pass(SILENCE_MAX_MS - 3_000);
+    expect(browser.is).toBe('down');
+    expect(browser.snapshots).toBe(1);
+    expect(first!.signal.aborted).toBe(true);
+    await browser.pass(1_000);
+    expect(browser.snapshots).toBe(2);
+    // What is left of the first is not taken for the second.
+    const { patience: second } = browser;
+    arrive();
+    await browser.pass(SILENCE_MAX_MS - 2_000);
+    first!.heard();
+    expect(second!.signal.aborted).toBe(false);
+    await browser.pass(4_000);
+    expect(second!.signal.aborted).toBe(true);
+    expect(browser.replaced).toEqual([]);
+  });
+
+  test('is as old as its beginning', async () => {
+    const browser = await begun();
+    await browser.pass(3_000);
+    await browser.trickle(60_000);
+    browser.arrive();
+    await settled();
+    expect(browser.clocks).toEqual([{ now_ms: 1_000_000, at: 3_000 }]);
+    expect(browser.statuses.at(-1)!.wordAt).toBe(3_000);
+  });
+
+  test('after a gap does not keep what is shown from being said to be old', async () => {
+    const browser = await started();
+    browser.slow = true;
+    browser.stream.say('gap');
+    await settled();
+    await browser.trickle(60_000);
+    expect(browser.statuses.at(-1)).toEqual({ is: 'down', wordAt: 0, retryAt: null });
+    expect(browser.snapshots).toBe(2);
+    browser.arrive();
+    await settled();
+    browser.stream.say('open');
+    expect(browser.is).toBe('live');
+  });
+});
+
 describe('the end of a session', () => {
   test('is what the hub says goodbye for', async () => {
     const browser = await started();
@@ -252,6 +340,7 @@ test('a stopped link hears nothing more', async () => {
   const browser = await started();
   const { stream } = browser;
   browser.link.stop();
+  expect(browser.patience!.signal.aborted).toBe(true);
   stream.say('changes', { now_ms: 1, changes: [change('a', 'mailbox_gone', '200@default')] }, '9999');
   expect(browser.applied).toEqual([]);
   await browser.pass(60_000);

@@ -15,8 +15,9 @@ class PageClock {
     document.addEventListener('visibilitychange', () => this.#tick());
   }
 
-  heard(hub_ms: number): void {
-    this.#hub.heard(hub_ms, Date.now());
+  /** The hub said `hub_ms` when it was `browser_ms` here. */
+  heard(hub_ms: number, browser_ms: number): void {
+    this.#hub.heard(hub_ms, browser_ms);
   }
 
   /** This browser's time as the hub would tell it. */

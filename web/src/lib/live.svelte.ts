@@ -38,8 +38,8 @@ class Live {
         after: (ms, run) => setTimeout(run, ms),
         cancel: (timer) => clearTimeout(timer as ReturnType<typeof setTimeout> | undefined),
         open: (since) => new EventSource(`${EVENTS_PATH}?since=${since}`) as unknown as Stream,
-        snapshot: () => hub.state(),
-        session: async () => session.begin(await hub.session()),
+        snapshot: (patience) => hub.state(patience),
+        session: async (patience) => session.begin(await hub.session(patience)),
       },
       {
         snapshot: (snapshot) => {
@@ -50,7 +50,7 @@ class Live {
           this.fleet.apply(changes);
           this.#schedule();
         },
-        clock: (now_ms) => clock.heard(now_ms),
+        clock: (now_ms, at) => clock.heard(now_ms, at),
         status: (status) => this.#status(status),
         ended: () => session.end('Your session has ended. Log in again.'),
       },

@@ -21,6 +21,14 @@ export class ApiError extends Error {
   }
 }
 
+/** Of whoever gives an answer up by what comes of it, however long that takes. */
+export interface Patience {
+  /** Gives it up. */
+  signal: AbortSignal;
+  /** Called when the answer begins, and with each piece of it. */
+  heard: () => void;
+}
+
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 export class Client {
@@ -32,9 +40,9 @@ export class Client {
     method: Method,
     path: string,
     body?: unknown,
-    withinMs: number = REQUEST_TIMEOUT_MS,
+    patience: number | Patience = REQUEST_TIMEOUT_MS,
   ): Promise<T> {
-    const response = await this.#send(method, path, body, withinMs);
+    const response = await this.#send(method, path, body, patience);
     if (response.ok) return (await parsed(response)) as T;
 
     const problem = problemOf(await parsed(response), response);
@@ -42,34 +50,47 @@ export class Client {
     throw problem;
   }
 
-  get<T>(path: string, withinMs?: number): Promise<T> {
-    return this.request<T>('GET', path, undefined, withinMs);
+  get<T>(path: string, patience?: number | Patience): Promise<T> {
+    return this.request<T>('GET', path, undefined, patience);
   }
 
-  async #send(method: Method, path: string, body: unknown, withinMs: number): Promise<Response> {
+  async #send(method: Method, path: string, body: unknown, patience: number | Patience): Promise<Response> {
     const headers: Record<string, string> = { Accept: 'application/json' };
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     if (method !== 'GET') headers['X-CSRF-Token'] = this.csrf;
     try {
-      return await fetch(path, {
+      const response = await fetch(path, {
         method,
         headers,
         body: body === undefined ? undefined : JSON.stringify(body),
         credentials: 'same-origin',
         cache: 'no-store',
-        signal: AbortSignal.timeout(withinMs),
+        signal: typeof patience === 'number' ? AbortSignal.timeout(patience) : patience.signal,
       });
+      return typeof patience === 'number' ? response : followed(response, patience);
     } catch (cause) {
-      throw unanswered(cause, method, withinMs);
+      throw unanswered(cause, method, patience);
     }
   }
 }
 
-function unanswered(cause: unknown, method: Method, withinMs: number): ApiError {
-  const slow = cause instanceof DOMException && cause.name === 'TimeoutError';
+/** The same answer, each piece of which is told as it comes. */
+function followed(response: Response, { heard }: Patience): Response {
+  heard();
+  const pieces = new TransformStream({
+    transform(piece, to) {
+      heard();
+      to.enqueue(piece);
+    },
+  });
+  return new Response(response.body?.pipeThrough(pieces), response);
+}
+
+function unanswered(cause: unknown, method: Method, patience: number | Patience): ApiError {
+  const slow = typeof patience === 'number' && cause instanceof DOMException && cause.name === 'TimeoutError';
   return new ApiError(
     0,
-    slow ? `The hub did not answer within ${withinMs / 1000} s.` : 'The hub cannot be reached.',
+    slow ? `The hub did not answer within ${patience / 1000} s.` : 'The hub cannot be reached.',
     method === 'GET'
       ? 'Check that tandem serve runs and that this computer reaches it, then try again.'
       : 'It may have been done all the same: look before you try again.',

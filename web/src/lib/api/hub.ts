@@ -1,6 +1,6 @@
 /** What the console asks of the hub, by name. Paths are written here and nowhere else. */
 
-import { Client, SERVER_TIMEOUT_MS } from './client.ts';
+import { Client, SERVER_TIMEOUT_MS, type Patience } from './client.ts';
 import type {
   ActionDone,
   Agent,
@@ -28,11 +28,11 @@ const part = encodeURIComponent;
 export const EVENTS_PATH = '/api/events';
 
 export const hub = {
-  session: () => client.get<Session>('/api/session'),
+  session: (patience?: Patience) => client.get<Session>('/api/session', patience),
   login: (user: string, password: string, code?: string) =>
     client.request<Session>('POST', '/api/login', { user, password, ...(code ? { code } : {}) }),
   logout: () => client.request<void>('POST', '/api/logout'),
-  state: () => client.get<Snapshot>('/api/state'),
+  state: (patience: Patience) => client.get<Snapshot>('/api/state', patience),
 
   hangup: (server: string, channel: string) => act(server, 'hangup', { channel }),
   transfer: (server: string, channel: string, extension: string, context?: string) =>

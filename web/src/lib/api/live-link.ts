@@ -5,10 +5,13 @@
  * stream, a gap, a computer that slept - ends in the same place: close, wait a little, resume from the last
  * event that was applied, or from a new snapshot if the hub no longer knows what came after it.
  *
+ * An attempt may take its time, as a large snapshot over a slow wire does: it is given up, and what it asked for
+ * with it, when nothing of that has come for as long.
+ *
  * Time, timers and the stream are handed in, so that tests decide about all three.
  */
 
-import { ApiError } from './client.ts';
+import { ApiError, type Patience } from './client.ts';
 import type { Changes, Snapshot } from './types.ts';
 
 /** The hub says something at least every 5 s; two words may be late, not more. */
@@ -28,16 +31,16 @@ export interface Surroundings {
   after(ms: number, run: () => void): unknown;
   cancel(timer: unknown): void;
   open(since: number): Stream;
-  snapshot(): Promise<Snapshot>;
+  snapshot(patience: Patience): Promise<Snapshot>;
   /** Rejects with a 401 if nobody is logged in. */
-  session(): Promise<unknown>;
+  session(patience: Patience): Promise<unknown>;
 }
 
 export interface Listener {
   snapshot(snapshot: Snapshot): void;
   changes(changes: Changes): void;
-  /** The hub's clock, with every word. */
-  clock(now_ms: number): void;
+  /** The hub's clock, with every word, and when that came by this browser's. */
+  clock(now_ms: number, at: number): void;
   status(status: LinkStatus): void;
   ended(): void;
 }
@@ -59,8 +62,11 @@ export class LiveLink {
   #watchTimer: unknown = null;
   /** Counts attempts: an answer to an older one is not listened to. */
   #attempt = 0;
-  #attemptAt = 0;
   #trying = false;
+  /** What the attempt has asked for. */
+  #asked: AbortController | null = null;
+  /** When the attempt last came a step further, be it by a piece of an answer. */
+  #stepAt = 0;
   #stopped = true;
 
   constructor(
@@ -85,7 +91,7 @@ export class LiveLink {
   check(): void {
     if (this.#stopped) return;
     if (this.#status.is === 'live' && !this.#silent()) return;
-    if (this.#trying && this.around.now() - this.#attemptAt < SILENCE_MAX_MS) return;
+    if (this.#trying && !this.#stuck()) return;
     this.#retryMs = RETRY_FIRST_MS;
     this.#drop();
     void this.#connect();
@@ -94,18 +100,29 @@ export class LiveLink {
   async #connect(): Promise<void> {
     const attempt = ++this.#attempt;
     this.#trying = true;
-    this.#attemptAt = this.around.now();
+    this.#asked = new AbortController();
+    this.#stepAt = this.around.now();
     this.#tell({ retryAt: null });
+    let answeredAt: number | undefined;
+    const patience = {
+      signal: this.#asked.signal,
+      heard: () => {
+        if (attempt !== this.#attempt) return;
+        this.#stepAt = this.around.now();
+        answeredAt ??= this.#stepAt;
+      },
+    };
     try {
       if (this.#seq === null) {
-        const snapshot = await this.around.snapshot();
+        const snapshot = await this.around.snapshot(patience);
         if (attempt !== this.#attempt) return;
         this.#seq = snapshot.seq;
         this.listener.snapshot(snapshot);
-        this.#word(snapshot.now_ms, 'connecting');
+        // It was taken when the answer began.
+        this.#word(snapshot.now_ms, 'connecting', answeredAt);
       } else {
         // An EventSource does not tell a refusal from a dead wire; this request does.
-        await this.around.session();
+        await this.around.session(patience);
         if (attempt !== this.#attempt) return;
       }
       this.#open(this.#seq);
@@ -120,6 +137,7 @@ export class LiveLink {
     const stream = this.around.open(since);
     const attempt = this.#attempt;
     this.#stream = stream;
+    this.#stepAt = this.around.now();
     const on = (type: string, hear: (data: string, id: string) => void) =>
       stream.addEventListener(type, (event) => {
         if (attempt === this.#attempt) hear(event.data ?? '', event.lastEventId ?? '');
@@ -162,25 +180,32 @@ export class LiveLink {
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
   }
 
-  #word(now_ms: number, is: 'connecting' | 'live'): void {
-    this.listener.clock(now_ms);
-    this.#heard(is);
+  #word(now_ms: number, is: 'connecting' | 'live', at = this.around.now()): void {
+    this.listener.clock(now_ms, at);
+    this.#heard(is, at);
   }
 
-  #heard(is: 'connecting' | 'live'): void {
+  #heard(is: 'connecting' | 'live', at = this.around.now()): void {
     if (is === 'live') {
       this.#trying = false;
       this.#retryMs = RETRY_FIRST_MS;
     }
-    this.#tell({ is: is === 'live' ? 'live' : this.#status.is, wordAt: this.around.now() });
+    this.#tell({ is: is === 'live' ? 'live' : this.#status.is, wordAt: at });
   }
 
   #watch(): void {
     this.#watchTimer = this.around.after(WATCH_EVERY_MS, () => {
       this.#watch();
-      if (this.#status.is === 'live' && this.#silent()) this.#fail();
-      else if (this.#trying && this.around.now() - this.#attemptAt > SILENCE_MAX_MS) this.#fail();
+      const lost = this.#status.is === 'live' && this.#silent();
+      if (this.#trying ? this.#stuck() : lost) this.#fail();
+      // The snapshot after a gap is still on its way.
+      else if (lost) this.#tell({ is: 'down' });
     });
+  }
+
+  /** Nothing comes of the attempt any more. */
+  #stuck(): boolean {
+    return this.around.now() - this.#stepAt > SILENCE_MAX_MS;
   }
 
   #silent(): boolean {
@@ -189,6 +214,7 @@ export class LiveLink {
   }
 
   #drop(): void {
+    this.#asked?.abort();
     this.#stream?.close();
     this.#stream = null;
     this.around.cancel(this.#retryTimer);

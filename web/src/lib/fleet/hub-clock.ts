@@ -9,7 +9,7 @@ const STEP_MS = 2_000;
 export class HubClock {
   #ahead: number | null = null;
 
-  /** The hub said `hub_ms` just now. Words arrive late, never early: the quickest is the best. */
+  /** The hub said `hub_ms` when it was `browser_ms` here. Words arrive late, never early: the quickest is the best. */
   heard(hub_ms: number, browser_ms: number): void {
     const ahead = hub_ms - browser_ms;
     if (this.#ahead === null || ahead > this.#ahead || this.#ahead - ahead > STEP_MS) this.#ahead = ahead;
