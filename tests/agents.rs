@@ -145,15 +145,17 @@ impl Drop for Ended {
 /// phone it may have a carriage return in it.
 #[test]
 fn no_number_of_a_caller_ends_an_agents_link() -> Result<()> {
-    let odd = "[odd]\nexten => s,1,Set(CALLERID(num)=${URIDECODE(2%0D00)})\n \
+    let odd = "exten => 950,1,Set(CALLERID(num)=${URIDECODE(2%0D00)})\n \
                same => n,Answer()\n same => n,Wait(600)\n";
     let lab = Lab::builder("agent-odd").without_server("B").without_server("gateway").caches(0);
-    let lab = lab.server("A", |config| config.extensions(odd)).start()?;
+    let lab = lab.server("A", |config| config.append("extensions.conf", odd)).start()?;
     let hub = with_users(lab.hub().start()?)?;
     let agent = hub.agent(lab.a())?;
     let api = hub.log_in("vera", PASSWORD)?;
     settled(&api, &["A"])?;
-    lab.a().cli("channel originate Local/s@odd application Wait 600")?;
+    let caller = lab.phone("202").start()?;
+    caller.register_at(lab.a(), MINUTE)?;
+    caller.dial(lab.a(), "950")?;
     let is_shown = |state: &Value| {
         let calls = server(state, "A")["calls"].as_array().into_iter().flatten();
         let mut legs = calls.flat_map(|call| call["legs"].as_array().into_iter().flatten());

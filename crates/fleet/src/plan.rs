@@ -127,6 +127,13 @@ pub(crate) struct UnderWay {
     pub(crate) was_live: bool,
 }
 
+#[derive(Debug)]
+struct Look {
+    at: Time,
+    /// What was begun while this one was to come. Who begins again and again does not put it off.
+    again: Option<Time>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     last_id: u64,
@@ -135,7 +142,7 @@ pub(crate) struct Plan {
     queue: VecDeque<Step>,
     details: BTreeSet<Text>,
     /// To be asked when something has come of what is under way there.
-    looks: BTreeMap<Step, Time>,
+    looks: BTreeMap<Step, Look>,
     pub(crate) under_way: Option<UnderWay>,
     is_round: bool,
     has_failed: bool,
@@ -172,13 +179,24 @@ impl Plan {
 
     /// Later, once.
     pub(crate) fn want_look(&mut self, at: Time, step: Step) {
-        if self.looks.len() < PEERS_MAX {
-            self.looks.insert(step, at);
+        if let Some(look) = self.looks.get_mut(&step) {
+            look.again = Some(at);
+        } else if self.looks.len() < PEERS_MAX {
+            self.looks.insert(step, Look { at, again: None });
         }
     }
 
     pub(crate) fn looks_due(&mut self, is_due: impl Fn(Time) -> bool) {
-        for (step, _) in self.looks.extract_if(.., |_, at| is_due(*at)) {
+        let due: Vec<Step> = self
+            .looks
+            .iter()
+            .filter(|(_, look)| is_due(look.at))
+            .map(|(step, _)| step.clone())
+            .collect();
+        for step in due {
+            if let Some(at) = self.looks.remove(&step).and_then(|look| look.again) {
+                self.want_look(at, step.clone());
+            }
             match step {
                 Step::Detail(endpoint) => drop(self.details.insert(endpoint)),
                 step => self.queue.push_back(step),
@@ -188,7 +206,7 @@ impl Plan {
 
     /// When something is to be asked next.
     pub(crate) fn due(&self) -> Option<Time> {
-        self.looks.values().copied().chain(self.next_at).min()
+        self.looks.values().map(|look| look.at).chain(self.next_at).min()
     }
 
     pub(crate) fn want_counts(&mut self, mailboxes: impl Iterator<Item = Text>) {

@@ -513,11 +513,29 @@ fn a_peer_that_was_qualified_is_asked_about_in_a_moment_and_once() {
 }
 
 #[test]
+fn who_qualifies_again_and_again_does_not_put_the_answer_off() {
+    let (script, mut fleet) = office();
+    let id = PeerId { driver: Driver::Pjsip, name: "200".into() };
+    let mut asked = Vec::new();
+    for second in 0..8 {
+        let now = later(second);
+        if second < 5 {
+            fleet.qualified(now, A, &id);
+        }
+        fleet.handle_timeout(now, A);
+        if script.settle(&mut fleet, now) == ["PJSIPShowEndpoint"] {
+            asked.push(second);
+        }
+    }
+    assert_eq!(asked, [2, 4, 6], "in a moment, and when the last has answered");
+}
+
+#[test]
 fn contacts_are_not_believed_without_the_endpoints_that_have_them() {
     let (script, mut fleet) = office();
     fleet.disconnected(later(10), A);
     fleet.connected(later(20), A, b"11.0.0");
-    let mut round = |fleet: &mut Fleet, at: Time, endpoints: bool| {
+    let round = |fleet: &mut Fleet, at: Time, endpoints: bool| {
         while let Some(request) = fleet.poll_request(at, A) {
             match request.action {
                 "PJSIPShowEndpoints" if !endpoints => {
