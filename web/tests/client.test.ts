@@ -42,3 +42,9 @@ test('who loses it has no answer, and nothing more is sent for it', async () => 
   await expect(answer).rejects.toThrow();
   expect(to.desiredSize).toBeNull();
 });
+
+test('an answer that is not whole in time is late, and not something else', async () => {
+  const body = new ReadableStream({ start: (to) => to.error(new DOMException('', 'TimeoutError')) });
+  vi.stubGlobal('fetch', async () => new Response(body, { status: 200 }));
+  await expect(new Client().get('/x', 1000)).rejects.toThrow('The hub did not answer within 1 s.');
+});

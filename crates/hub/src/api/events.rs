@@ -25,8 +25,9 @@ const GATHER: Duration = Duration::from_millis(100);
 const FOLLOWERS_MAX: usize = 32;
 /// A page that hears nothing for longer knows that the hub is gone.
 const TICK: Duration = Duration::from_secs(5);
-/// Changes of one event; more follow at once.
-const CHANGES_MAX: usize = 5000;
+/// Changes of one event; more follow at once. An event is heard when it is whole, and over a slow wire that takes
+/// seconds.
+const CHANGES_MAX: usize = 500;
 
 /// From where on.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -169,7 +170,9 @@ impl Follower {
 
     fn changes(&mut self, changes: Vec<Change>) -> Option<Event> {
         self.seq = changes.last()?.seq;
-        self.told_at = Instant::now();
+        if changes.len() < CHANGES_MAX {
+            self.told_at = Instant::now();
+        }
         let event = said("changes", &Changes { now_ms: now(), changes });
         Some(event.id(self.seq.to_string()))
     }

@@ -43,9 +43,10 @@ export class Client {
     patience: number | Patience = REQUEST_TIMEOUT_MS,
   ): Promise<T> {
     const response = await this.#send(method, path, body, patience);
-    if (response.ok) return (await parsed(response)) as T;
+    const answer = await parsed(response, (cause) => unanswered(cause, method, patience));
+    if (response.ok) return answer as T;
 
-    const problem = problemOf(await parsed(response), response);
+    const problem = problemOf(answer, response);
     if (response.status === 401 && path !== '/api/login' && path !== '/api/session') this.onUnauthorised();
     throw problem;
   }
@@ -97,10 +98,16 @@ function unanswered(cause: unknown, method: Method, patience: number | Patience)
   );
 }
 
-async function parsed(response: Response): Promise<unknown> {
+async function parsed(response: Response, cutOff: (cause: unknown) => ApiError): Promise<unknown> {
   if (response.status === 204) return undefined;
+  let text: string;
   try {
-    return await response.json();
+    text = await response.text();
+  } catch (cause) {
+    throw cutOff(cause);
+  }
+  try {
+    return JSON.parse(text);
   } catch {
     if (!response.ok) return undefined;
     throw new ApiError(
