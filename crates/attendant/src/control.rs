@@ -98,8 +98,9 @@ pub(crate) fn completion(line: &str) -> Option<String> {
 /// blanks between and `_EOF_` at the end (`ast_el_strtoarr`).
 pub(crate) fn candidates(output: &str) -> Vec<String> {
     let Some((words, _)) = output.split_once("_EOF_") else { return Vec::new() };
-    let mut all: Vec<String> =
-        words.split(' ').filter(|word| !word.is_empty()).skip(1).map(str::to_owned).collect();
+    // The common part goes first: it may be empty, and is there all the same.
+    let each = words.split(' ').skip(1).filter(|word| !word.is_empty());
+    let mut all: Vec<String> = each.map(str::to_owned).collect();
     all.sort_unstable();
     all.dedup();
     all
@@ -217,6 +218,7 @@ mod tests {
         let output = "channe channeltype channel channels channels _EOF_";
         assert_eq!(candidates(output), ["channel", "channels", "channeltype"]);
         assert_eq!(candidates("show show _EOF_"), ["show"]);
+        assert_eq!(candidates(" passwd show _EOF_"), ["passwd", "show"], "nothing in common");
         assert!(candidates("_EOF_").is_empty());
         assert!(candidates("Usage: _command ...").is_empty(), "it did not understand");
     }

@@ -274,6 +274,7 @@ fn completion_is_asterisks_own() {
     };
     assert_eq!(candidates("core+show+cha"), serde_json::json!(["channels", "channeltypes"]));
     assert_eq!(candidates("core+show+u"), serde_json::json!(["uptime"]));
+    assert_eq!(candidates("core+"), serde_json::json!(["reload", "restart", "show", "stop"]));
     assert_eq!(candidates("nothing+like+it"), serde_json::json!([]));
     assert_eq!(candidates(&"x".repeat(400)), serde_json::json!([]), "too long to ask");
 }
