@@ -1,5 +1,7 @@
 //! What programs and pages ask for, as JSON.
 
+use std::time::Instant;
+
 use httpd::{Again, Answer, Context, Method, Peer, Request, Response};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +14,7 @@ use crate::routes::{Api, Route};
 use crate::shared::{LoginError, Shared};
 use crate::universal::{Registration, Variables};
 use crate::users::Role;
-use crate::views::View;
+use crate::views::{Seen, View};
 use crate::who::{Identity, set_cookie};
 use crate::{pages, reply, universal};
 
@@ -124,7 +126,10 @@ impl Desk {
             return now(reply::json(200, json));
         }
         let shared = self.shared.clone();
-        work(move || reply::json(200, shared.views.look(view, &*shared.pbx)))
+        work(move || match shared.views.look(view, &*shared.pbx) {
+            Some(seen) => aged(&seen, reply::json(200, seen.what.clone())),
+            None => unanswered(),
+        })
     }
 
     fn registrations(&self) -> Answer {
@@ -253,11 +258,25 @@ impl Desk {
     pub(crate) fn plain(&self, asked: &Asked<'_>) -> Answer {
         let (shared, who) = (self.shared.clone(), asked.who.clone());
         work(move || {
-            let figures = shared.views.figures(&*shared.pbx);
+            let Some(figures) = shared.views.figures(&*shared.pbx) else { return unanswered() };
             let csrf = who.session.as_ref().map(|session| session.csrf.as_str());
-            reply::page(200, pages::plain(&figures, &who.user, csrf))
+            aged(&figures, reply::page(200, pages::plain(&figures.what, &who.user, csrf)))
         })
     }
+}
+
+/// Says how old that is, if Asterisk did not tell anything newer.
+fn aged<T>(seen: &Seen<T>, response: Response) -> Response {
+    match seen.age(Instant::now()) {
+        Some(age) => response.with_header("Age", age.as_secs().to_string()),
+        None => response,
+    }
+}
+
+/// Nothing is known that could be given instead.
+fn unanswered() -> Response {
+    let why = "Asterisk does not answer, and others wait for it already; try again";
+    reply::refusal(503, why).with_header("Retry-After", "1")
 }
 
 fn session_of(who: &Identity) -> SessionView<'_> {

@@ -18,6 +18,7 @@ mod control;
 mod desk;
 mod follow;
 mod livelog;
+mod looks;
 mod new_user;
 mod origin;
 mod pages;

@@ -1,13 +1,15 @@
 //! What the PBX looks like, as JSON: made on workers, kept for moments, and compared for the feed.
 //!
 //! Whoever asks for the same within [`FRESH`] gets the same answer, so that neither a page of many
-//! tabs nor a program in a loop makes Asterisk's locks busy.
+//! tabs nor a program in a loop makes Asterisk's locks busy. While Asterisk does not tell, what was
+//! known before is given, with its age.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::looks::{Looks, THINGS};
 use crate::pages::{self, Figures};
 use crate::pbx::{Channel, Module, Pbx, Peer, System};
 use crate::shared::lock;
@@ -32,25 +34,46 @@ pub(crate) enum View {
 /// Those that the feed sends.
 pub(crate) const FED: [View; 3] = [View::Status, View::Channels, View::Peers];
 
+/// Beside them the page without script and the feed are looked for.
+const FIGURES: usize = 4;
+const FEED: usize = 5;
+const _: () = assert!(FEED + 1 == THINGS);
+
 /// The newest answers.
 #[derive(Default)]
 pub(crate) struct Views {
     inner: Mutex<Inner>,
-    /// Held while one of them is looked at: who asks meanwhile gets what is seen then.
-    looking: [Mutex<()>; 4],
-    /// Of the page without script; held as well.
-    figures: Mutex<Option<(Instant, Arc<Figures>)>>,
+    looks: Looks,
 }
 
 #[derive(Default)]
 struct Inner {
-    kept: [Option<Kept>; 4],
+    kept: [Option<Seen<Arc<[u8]>>>; 4],
+    /// Of the page without script.
+    figures: Option<Seen<Arc<Figures>>>,
     feed: Feed,
 }
 
-struct Kept {
+/// What was seen, and when.
+#[derive(Clone)]
+pub(crate) struct Seen<T> {
     at: Instant,
-    json: Arc<[u8]>,
+    pub(crate) what: T,
+}
+
+impl<T> Seen<T> {
+    fn now(what: T) -> Self {
+        Self { at: Instant::now(), what }
+    }
+
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) < FRESH
+    }
+
+    /// How old it is, if it should be newer.
+    pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
+        (!self.is_fresh(now)).then(|| now.saturating_duration_since(self.at))
+    }
 }
 
 /// What the feed has sent.
@@ -98,17 +121,19 @@ struct Peers<'a> {
 impl Views {
     /// The answer, if there is one that is new enough.
     pub(crate) fn fresh(&self, view: View, now: Instant) -> Option<Arc<[u8]>> {
-        let inner = lock(&self.inner);
-        let kept = inner.kept[view as usize].as_ref()?;
-        let age = now.saturating_duration_since(kept.at);
-        (age < FRESH).then(|| kept.json.clone())
+        self.known(view).filter(|seen| seen.is_fresh(now)).map(|seen| seen.what)
     }
 
-    /// Asks the PBX, unless somebody else just has. For workers.
-    pub(crate) fn look(&self, view: View, pbx: &dyn Pbx) -> Arc<[u8]> {
-        let _looking = lock(&self.looking[view as usize]);
-        if let Some(json) = self.fresh(view, Instant::now()) {
-            return json;
+    fn known(&self, view: View) -> Option<Seen<Arc<[u8]>>> {
+        lock(&self.inner).kept[view as usize].clone()
+    }
+
+    /// Asks the PBX, unless somebody else just has. What was known before if it does not answer
+    /// somebody who asked already; `None` if nothing was. For workers.
+    pub(crate) fn look(&self, view: View, pbx: &dyn Pbx) -> Option<Seen<Arc<[u8]>>> {
+        let Some(_looking) = self.looks.begin(view as usize) else { return self.known(view) };
+        if let Some(seen) = self.known(view).filter(|seen| seen.is_fresh(Instant::now())) {
+            return Some(seen);
         }
         let json: Arc<[u8]> = match view {
             View::Status => status(&pbx.system(), has_universal(pbx)),
@@ -117,25 +142,23 @@ impl Views {
             View::Peers => json(&Peers { peers: &peers(pbx) }),
         };
         self.keep(view, &json);
-        json
+        Some(Seen::now(json))
     }
 
     /// The same for the page without script.
-    pub(crate) fn figures(&self, pbx: &dyn Pbx) -> Arc<Figures> {
-        let mut kept = lock(&self.figures);
-        if let Some((at, figures)) = &*kept
-            && at.elapsed() < FRESH
-        {
-            return figures.clone();
+    pub(crate) fn figures(&self, pbx: &dyn Pbx) -> Option<Seen<Arc<Figures>>> {
+        let known = || lock(&self.inner).figures.clone();
+        let Some(_looking) = self.looks.begin(FIGURES) else { return known() };
+        if let Some(seen) = known().filter(|seen| seen.is_fresh(Instant::now())) {
+            return Some(seen);
         }
-        let figures = Arc::new(pages::figures(pbx));
-        *kept = Some((Instant::now(), figures.clone()));
-        figures
+        let seen = Seen::now(Arc::new(pages::figures(pbx)));
+        lock(&self.inner).figures = Some(seen.clone());
+        Some(seen)
     }
 
     fn keep(&self, view: View, json: &Arc<[u8]>) {
-        let kept = Kept { at: Instant::now(), json: json.clone() };
-        lock(&self.inner).kept[view as usize] = Some(kept);
+        lock(&self.inner).kept[view as usize] = Some(Seen::now(json.clone()));
     }
 
     /// Somebody follows after nobody did: what was seen before is old, and the feed looks at once.
@@ -168,8 +191,9 @@ impl Views {
     /// Looks at everything, for workers. What only grows with time is no change: pages count on by
     /// themselves.
     pub(crate) fn look_for_feed(&self, pbx: &dyn Pbx) {
-        let begun = Instant::now();
         let _again = LookAgain(self);
+        let Some(_looking) = self.looks.begin(FEED) else { return };
+        let begun = Instant::now();
         let (system, has_universal) = (pbx.system(), has_universal(pbx));
         let (channels, peers) = (channels(pbx), peers(pbx));
         let json = [

@@ -29,6 +29,10 @@ pub(crate) struct State {
     pub(crate) has_universal: AtomicBool,
     /// Whether app_universal's commands wait, as they do while something is unloaded.
     pub(crate) is_universal_stuck: AtomicBool,
+    /// Whether the list of modules waits, as it does while one is loaded.
+    pub(crate) are_modules_stuck: AtomicBool,
+    /// How many ask for it.
+    pub(crate) module_askers: AtomicUsize,
     pub(crate) security: Mutex<Vec<(Security, String)>>,
     pub(crate) log: Mutex<Vec<String>>,
     /// Consoles that are connected.
@@ -273,6 +277,11 @@ impl Pbx for Fake {
     }
 
     fn modules(&self) -> Vec<Module> {
+        self.state.module_askers.fetch_add(1, Ordering::SeqCst);
+        if self.state.are_modules_stuck.load(Ordering::SeqCst) {
+            self.state.never_end();
+        }
+        self.state.module_askers.fetch_sub(1, Ordering::SeqCst);
         let modules = [
             ("app_dial.so", "Dialing Application", "Running", "core"),
             (

@@ -379,6 +379,47 @@ fn a_cli_that_is_stuck_holds_nothing_else_up() {
 }
 
 #[test]
+fn a_loader_that_is_busy_keeps_one_worker_and_nobody_out() {
+    let rig = Rig::new();
+    let state = &rig.fake.state;
+    state.are_modules_stuck.store(true, Ordering::SeqCst);
+    let admin = rig.admin();
+    assert_eq!(admin.get("/api/session").status, 200);
+    // As many as there are workers, and more.
+    let waiting: Vec<_> = (0..5).map(|_| admin.begin("GET", "/api/modules", "")).collect();
+    rig.wait_until("one asks", || state.module_askers.load(Ordering::SeqCst) == 1);
+    rig.browser("viewer");
+    let reply = admin.get("/api/modules");
+    assert_eq!((reply.status, reply.field("Retry-After")), (503, "1"), "{reply:?}");
+    assert!(reply.json()["error"].as_str().is_some_and(|why| why.contains("try again")));
+    for path in ["/api/status", "/plain"] {
+        assert_eq!(admin.get(path).status, 200, "{path}");
+    }
+    assert_eq!(state.module_askers.load(Ordering::SeqCst), 1, "nobody else waits there");
+    state.release();
+    rig.wait_until("it goes on", || admin.get("/api/modules").status == 200);
+    drop(waiting);
+}
+
+#[test]
+fn what_was_known_before_is_told_with_its_age_while_asterisk_does_not_answer() {
+    let rig = Rig::new();
+    let (state, admin) = (&rig.fake.state, rig.admin());
+    let known = admin.get("/api/modules");
+    assert_eq!((known.status, known.field("Age")), (200, ""));
+    state.are_modules_stuck.store(true, Ordering::SeqCst);
+    // Only what is old is asked for again.
+    let waiting = std::cell::RefCell::new(Vec::new());
+    rig.wait_until("one asks", || {
+        waiting.borrow_mut().push(admin.begin("GET", "/api/modules", ""));
+        state.module_askers.load(Ordering::SeqCst) == 1
+    });
+    let reply = admin.get("/api/modules");
+    assert_eq!((reply.status, &reply.body), (200, &known.body));
+    assert!(reply.field("Age").parse::<u64>().is_ok(), "{reply:?}");
+}
+
+#[test]
 fn a_log_that_is_too_fast_for_a_reader_tells_how_much_they_missed() {
     let rig = Rig::new();
     let admin = rig.admin();
