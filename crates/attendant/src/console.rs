@@ -56,7 +56,7 @@ struct Run {
     user: String,
     begun: Instant,
     ended: Option<Instant>,
-    /// While it runs.
+    /// While it runs; none either while others wait for Asterisk to take their connections.
     socket: Option<UnixStream>,
     cleaner: Cleaner,
     output: String,
@@ -112,7 +112,7 @@ impl Console {
         let command = control::command(line)?;
         self.forget_old(context.now());
         let running = |left: bool| {
-            self.runs.values().filter(|run| run.socket.is_some() && run.is_left == left).count()
+            self.runs.values().filter(|run| run.ended.is_none() && run.is_left == left).count()
         };
         if running(false) >= most {
             return Err(ConsoleError::Busy(most));
@@ -120,16 +120,18 @@ impl Console {
         if running(true) >= LEFT_MAX {
             return Err(ConsoleError::TooManyLeft);
         }
-        let stream = control::connect(socket, &control::once(command))?;
         self.last_id += 1;
-        let interest = Interest { read: true, write: false };
-        context.watch(stream.as_fd(), self.last_id, interest).map_err(ControlError::from)?;
+        let stream = match connect(context, socket, self.last_id, command) {
+            Ok(stream) => Some(stream),
+            Err(ControlError::Crowded) => None,
+            Err(error) => return Err(error.into()),
+        };
         let run = Run {
             command: command.into(),
             user: user.into(),
             begun: context.now(),
             ended: None,
-            socket: Some(stream),
+            socket: stream,
             cleaner: Cleaner::default(),
             output: String::new(),
             greeting: Some(Vec::new()),
@@ -163,25 +165,47 @@ impl Console {
     /// All in their order, and how each is: whether it runs, whether it was left.
     pub(crate) fn states(&self) -> impl Iterator<Item = (u64, RunState)> {
         self.runs.iter().map(|(id, run)| {
-            (*id, RunState { is_running: run.socket.is_some(), is_left: run.is_left })
+            (*id, RunState { is_running: run.ended.is_none(), is_left: run.is_left })
         })
     }
 
     /// Its output from `from` on, and whether more may come.
     pub(crate) fn output(&self, id: u64, from: usize) -> Option<(&str, bool)> {
         let run = self.runs.get(&id)?;
-        let is_running = run.socket.is_some() && !run.is_left;
+        let is_running = run.ended.is_none() && !run.is_left;
         Some((run.output.get(from..).unwrap_or_default(), is_running))
     }
 
     /// Leaves one that does not end.
     pub(crate) fn leave(&mut self, context: &mut Context<'_>, id: u64) -> Result<(), ConsoleError> {
         let run = self.runs.get_mut(&id).ok_or(ConsoleError::Unknown)?;
-        if run.socket.is_some() {
+        if run.ended.is_none() {
             run.is_left = true;
+            if run.socket.is_none() {
+                run.end(context, End::NotBegun);
+            }
             context.wake_streams();
         }
         Ok(())
+    }
+
+    /// Begins those that Asterisk did not take at once, in their order; returns when to go on.
+    pub(crate) fn connect(&mut self, context: &mut Context<'_>, socket: &Path) -> Option<Instant> {
+        let waiting = |run: &Run| run.ended.is_none() && run.socket.is_none();
+        for (id, run) in self.runs.iter_mut().filter(|(_, run)| waiting(run)) {
+            let waits = context.now().saturating_duration_since(run.begun);
+            match connect(context, socket, *id, &run.command) {
+                Ok(stream) => run.socket = Some(stream),
+                Err(ControlError::Crowded) if waits < control::CONNECT_WITHIN => {
+                    return Some(context.now() + control::CONNECT_AGAIN);
+                }
+                Err(_) => {
+                    run.end(context, End::Unreachable);
+                    context.wake_streams();
+                }
+            }
+        }
+        None
     }
 
     /// Forgets what is old; returns when something else will be.
@@ -203,8 +227,22 @@ impl Console {
     }
 }
 
+/// Opens a command's connection.
+fn connect(
+    context: &Context<'_>,
+    socket: &Path,
+    id: u64,
+    command: &str,
+) -> Result<UnixStream, ControlError> {
+    let stream = control::connect(socket, &control::once(command))?;
+    context.watch(stream.as_fd(), id, Interest { read: true, write: false })?;
+    Ok(stream)
+}
+
 /// Why a command's connection is over.
 enum End {
+    Unreachable,
+    NotBegun,
     Regular,
     Refused,
     Broken,
@@ -257,6 +295,8 @@ impl Run {
         self.ended = Some(context.now());
         self.failure = match end {
             End::Regular => None,
+            End::Unreachable => Some("Asterisk did not take the connection to its control socket"),
+            End::NotBegun => Some("it was left before it began"),
             End::Refused => Some("Asterisk takes no more consoles; see who has them open"),
             End::Broken => Some("Asterisk ended the connection before the command"),
         };
@@ -268,7 +308,7 @@ impl Run {
             id,
             command: &self.command,
             user: &self.user,
-            running: self.socket.is_some(),
+            running: self.ended.is_none(),
             left: self.is_left,
             age_seconds: now.saturating_duration_since(self.begun).as_secs(),
             took_ms: took.and_then(|took| u64::try_from(took.as_millis()).ok()),

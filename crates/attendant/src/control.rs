@@ -4,7 +4,8 @@
 //! `HOST/PID/VERSION`, then runs commands, each ended by NUL. `cli quit after COMMAND` as the first
 //! one ends the connection with the command's output. So a command that never ends holds none of
 //! our threads. Asterisk reads at most [`LINE_MAX_BYTES`] of a command, has at most 128
-//! connections, and a connection is mute (no log) until told otherwise.
+//! connections, and a connection is mute (no log) until told otherwise. Three at most may wait to be
+//! taken (`listen(ast_socket, 2)`), which a few at once are: then it is tried again in a moment.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 /// What goes before a command whose output is to end with the connection.
@@ -26,6 +28,9 @@ pub(crate) enum ControlError {
     /// The file, or who listens there.
     #[error("Asterisk's control socket cannot be reached: {0}")]
     Socket(#[from] std::io::Error),
+    /// Others wait there to be taken: try again.
+    #[error("Asterisk does not take connections to its control socket")]
+    Crowded,
     /// All of them are taken.
     #[error("Asterisk takes no more consoles; see who has them open")]
     Full,
@@ -112,6 +117,11 @@ pub(crate) fn is_refusal(first_line: &str) -> bool {
     first_line.starts_with("No more connections") || first_line.starts_with("Server failed")
 }
 
+/// After how long it is tried again while it is [`ControlError::Crowded`].
+pub(crate) const CONNECT_AGAIN: Duration = Duration::from_millis(20);
+/// For how long.
+pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
 /// Connects without waiting and sends `first`, which a new socket has room for.
 pub(crate) fn connect(path: &Path, first: &[u8]) -> Result<UnixStream, ControlError> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -119,8 +129,11 @@ pub(crate) fn connect(path: &Path, first: &[u8]) -> Result<UnixStream, ControlEr
     let socket = rustix::net::socket_with(family, kind, flags, None);
     let socket = socket.map_err(std::io::Error::from)?;
     let address = SocketAddrUnix::new(path).map_err(std::io::Error::from)?;
-    // On a Unix socket this never waits: it is done, or refused (EAGAIN: too many wait there).
-    rustix::net::connect(&socket, &address).map_err(std::io::Error::from)?;
+    // On a Unix socket this never waits: it is done or refused.
+    rustix::net::connect(&socket, &address).map_err(|error| match error {
+        Errno::AGAIN => ControlError::Crowded,
+        other => std::io::Error::from(other).into(),
+    })?;
     let mut stream = UnixStream::from(socket);
     match stream.write_all(first) {
         // Refused at once; what there is to read says why.
@@ -152,7 +165,7 @@ pub(crate) fn ask(
     within: Duration,
 ) -> Result<String, ControlError> {
     let deadline = Instant::now() + within;
-    let mut stream = connect(asking.socket, &once(command))?;
+    let mut stream = connect_soon(asking, command, deadline)?;
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(LOOK_AFTER))?;
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
@@ -178,6 +191,25 @@ pub(crate) fn ask(
     let text = crate::text::clean(&bytes);
     let (greeting, output) = text.split_once('\n').unwrap_or((&text, ""));
     if is_refusal(greeting) { Err(ControlError::Full) } else { Ok(output.to_owned()) }
+}
+
+/// Connects, after a pause or some if others wait there to be taken.
+fn connect_soon(
+    asking: Asking<'_>,
+    command: &str,
+    deadline: Instant,
+) -> Result<UnixStream, ControlError> {
+    loop {
+        match connect(asking.socket, &once(command)) {
+            Err(ControlError::Crowded) if asking.is_stopped.load(Ordering::SeqCst) => {
+                return Err(ControlError::Stopped);
+            }
+            Err(ControlError::Crowded) if Instant::now() < deadline => {
+                std::thread::sleep(CONNECT_AGAIN);
+            }
+            other => return other,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -244,7 +244,8 @@ impl Service for Desk {
     fn tick(&mut self, context: &mut Context<'_>) -> Option<Instant> {
         let log = self.tick_log(context);
         let feed = self.tick_feed(context);
+        let begins = self.console.connect(context, &self.shared.pbx.control_socket());
         let console = self.console.tick(context.now());
-        [log, feed, console].into_iter().flatten().min()
+        [log, feed, begins, console].into_iter().flatten().min()
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use httpd::{Context, Interest};
 use serde::Serialize;
 
-use crate::control;
+use crate::control::{self, ControlError};
 use crate::text::Cleaner;
 
 /// The key of its socket. Commands have others.
@@ -50,6 +50,10 @@ pub(crate) struct LiveLog {
     /// Whether the first line is still to come.
     is_greeted: bool,
     retry_at: Option<Instant>,
+    /// Since when Asterisk does not take the connection, for others wait there, too.
+    crowded_since: Option<Instant>,
+    /// Whether it was said that there is no connection.
+    is_told: bool,
 }
 
 impl LiveLog {
@@ -59,7 +63,7 @@ impl LiveLog {
         if self.followers == 1 && self.next_seq > 0 {
             self.push("(nobody followed the log until here)".into());
         }
-        if self.socket.is_none() {
+        if self.socket.is_none() && self.retry_at.is_none() {
             self.open(context, path, verbose);
         }
     }
@@ -69,7 +73,7 @@ impl LiveLog {
         self.followers = self.followers.saturating_sub(1);
         if self.followers == 0 {
             self.close(context);
-            self.retry_at = None;
+            (self.retry_at, self.crowded_since, self.is_told) = (None, None, false);
         }
     }
 
@@ -97,6 +101,7 @@ impl LiveLog {
                 Ok(0) | Err(_) => {
                     self.close(context);
                     self.push("[the connection to Asterisk's log ended; trying again]".into());
+                    self.is_told = true;
                     self.retry_at = Some(context.now() + RETRY_AFTER);
                     break;
                 }
@@ -131,17 +136,26 @@ impl LiveLog {
         match opened {
             Ok(socket) => {
                 self.socket = Some(socket);
-                self.retry_at = None;
+                (self.retry_at, self.crowded_since, self.is_told) = (None, None, false);
+            }
+            Err(ControlError::Crowded) if self.is_patient(context.now()) => {
+                self.retry_at = Some(context.now() + control::CONNECT_AGAIN);
             }
             Err(error) => {
                 // Said once, and not with every try.
-                if self.retry_at.is_none() {
+                if !std::mem::replace(&mut self.is_told, true) {
                     self.push(format!("[{error}; trying again]"));
                 }
                 self.retry_at = Some(context.now() + RETRY_AFTER);
                 context.wake_streams();
             }
         }
+    }
+
+    /// Whether it may still be a moment until Asterisk takes the connection.
+    fn is_patient(&mut self, now: Instant) -> bool {
+        let since = *self.crowded_since.get_or_insert(now);
+        now.saturating_duration_since(since) < control::CONNECT_WITHIN
     }
 
     fn close(&mut self, context: &Context<'_>) {

@@ -3,7 +3,7 @@
 //! Its control socket does what `listener` and `netconsole` of Asterisk's main/asterisk.c (22.10.1)
 //! do: a greeting line, commands that end with NUL, `cli quit after COMMAND` as the first one ends
 //! the connection, reads of 512 bytes, a console mute until `logger mute` toggles it, 128
-//! connections. Its commands are made up, but for those whose output is read: `_command
+//! connections, two of which wait to be taken (`listen`). Its commands are made up, but for those whose output is read: `_command
 //! matchesarray`, `univar show` and `universal show registrations` print what the real ones print.
 
 use std::collections::HashMap;
@@ -18,6 +18,8 @@ use attendant::{Channel, Level, Module, Pbx, Peer, PeerState, Security, Security
 
 /// Of `AST_MAX_CONNECTS`.
 const CONNECTS_MAX: usize = 128;
+/// Of `ast_makesocket`.
+const BACKLOG: i32 = 2;
 /// Of `inbuf` in `netconsole`.
 const READ_BYTES: usize = 512;
 
@@ -35,6 +37,8 @@ pub(crate) struct State {
     pub(crate) module_askers: AtomicUsize,
     pub(crate) security: Mutex<Vec<(Security, String)>>,
     pub(crate) log: Mutex<Vec<String>>,
+    /// Held while no console is taken.
+    pub(crate) taking: Mutex<()>,
     /// Consoles that are connected.
     pub(crate) consoles: AtomicUsize,
     /// How often the channels were asked for.
@@ -56,7 +60,7 @@ impl Fake {
     pub(crate) fn new(folder: &Path) -> Arc<Self> {
         let socket = folder.join("asterisk.ctl");
         let _ = std::fs::remove_file(&socket);
-        let listener = UnixListener::bind(&socket).expect("a control socket");
+        let listener = listener(&socket).expect("a control socket");
         let state = Arc::new(State::default());
         let listening = state.clone();
         std::thread::spawn(move || listen(&listener, &listening));
@@ -101,9 +105,18 @@ impl State {
     }
 }
 
+fn listener(path: &Path) -> rustix::io::Result<UnixListener> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+    let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
 fn listen(listener: &UnixListener, state: &Arc<State>) {
     for (number, stream) in listener.incoming().enumerate() {
         let Ok(mut stream) = stream else { return };
+        drop(state.taking.lock());
         if state.consoles.load(Ordering::SeqCst) >= CONNECTS_MAX {
             let _ = stream.write_all(b"No more connections allowed\n");
             continue;

@@ -437,6 +437,37 @@ fn a_log_that_is_too_fast_for_a_reader_tells_how_much_they_missed() {
 }
 
 #[test]
+fn what_asterisk_does_not_take_at_once_is_begun_when_it_does() {
+    let rig = Rig::with("[general]\ncommands = 16");
+    let admin = rig.admin();
+    let taking = rig.fake.state.taking.lock();
+    let ids: Vec<u64> = (0..8).map(|_| rig.begin(&admin, "core show uptime")).collect();
+    let left = rig.begin(&admin, "core show uptime");
+    assert_eq!(admin.send("DELETE", &format!("/api/console/{left}"), "").status, 204);
+    let left = admin.get(&format!("/api/console/{left}")).json();
+    assert_eq!(left["failure"], "it was left before it began");
+    let mut log = admin.follow("/api/log/events");
+    log.until("\r\n\r\n");
+    std::thread::scope(|threads| {
+        let complete = threads.spawn(|| admin.get("/api/console/complete?line=core+show+u"));
+        rig.wait_until("all wait", || admin.get("/api/session").status == 200);
+        drop(taking);
+        let reply = complete.join().expect("no panic");
+        assert_eq!(reply.status, 200, "{reply:?}");
+    });
+    for id in ids {
+        let path = format!("/api/console/{id}");
+        rig.wait_until("it has ended", || admin.get(&path).json()["running"] == false);
+        let run = admin.get(&path).json();
+        assert!(run["output"].as_str().is_some_and(|text| text.contains("uptime")), "{run}");
+    }
+    rig.wait_until("it listens", || rig.fake.state.listeners() == 1);
+    rig.fake.state.say(b"here it is");
+    let said = log.until("here it is");
+    assert!(!said.contains("trying again"), "{said}");
+}
+
+#[test]
 fn an_asterisk_without_a_control_socket_is_said_to_have_none() {
     let rig = Rig::new();
     std::fs::remove_file(attendant::Pbx::control_socket(&*rig.fake)).expect("removed");
