@@ -245,6 +245,13 @@ fn the_access_list_is_asked_first_in_its_order_and_a_reload_changes_it() -> Resu
     a.wait_log("[acl]: \"127.0.0.0/33\" is no address and no network", SOON)?;
     assert_eq!(a.cli("pbx_web show status")?.lines().nth(3), before.lines().nth(3));
     assert!(is_let_in(&from(1)) && !is_let_in(&from(5)));
+    // Nor does one that Asterisk's reader would only skip, here or in another file.
+    assert!(office.configure("", "deny 127.0.0.1\npermit = 0.0.0.0/0\n").is_err());
+    a.wait_log("[acl]: there is no = in this line", SOON)?;
+    a.write_file("more.conf", "deny 127.0.0.1\n")?;
+    assert!(office.configure("", "#include more.conf\npermit = 0.0.0.0/0\n").is_err());
+    a.wait_log("more.conf:1: there is no = in this line", SOON)?;
+    assert!(is_let_in(&from(1)) && !is_let_in(&from(5)));
 
     // A port needs a new start, and says so.
     office.configure("port = 8012", "permit = 127.0.0.5\n")?;

@@ -2,8 +2,9 @@
 
 use std::{
     ffi::{CStr, CString},
+    fs, io,
     os::unix::ffi::OsStringExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use asterisk::{
@@ -30,12 +31,55 @@ pub(crate) enum Error {
 
 /// Reads the file. Without one everything is off.
 pub(crate) fn read() -> Result<Settings, Error> {
+    let path = system::config_folder().join(attendant::FILE);
     let lines = match Config::load(FILE, crate::NAME) {
         Ok(config) => lines(&config),
         Err(ConfigError::Missing(_)) => Vec::new(),
         Err(_) => return Err(Error::Invalid),
     };
-    attendant::check(&lines).map_err(|problems| report(&problems))
+    let skipped = skipped(&path, &lines);
+    match attendant::check(&lines) {
+        Ok(settings) if skipped.is_empty() => Ok(settings),
+        Ok(_) => Err(report(&skipped)),
+        Err(problems) => Err(report(&[skipped, problems].concat())),
+    }
+}
+
+/// What Asterisk skipped in the file and those that it includes, and only warned about.
+fn skipped(path: &Path, lines: &[RawLine]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    // Those that match a pattern are known by their lines.
+    let included = lines.iter().filter(|line| !line.file.is_empty());
+    let mut files = vec![path.to_owned()];
+    add(&mut files, included.map(|line| PathBuf::from(&line.file)));
+    let mut next = 0;
+    while let Some(file) = files.get(next) {
+        // What is not there is Asterisk's to complain about; a pattern is no file.
+        let bytes = read_file(file).unwrap_or_default();
+        let name = if next == 0 { "".into() } else { file.to_string_lossy() };
+        let text = attendant::check_text(&name, &bytes);
+        problems.extend(text.problems);
+        let folder = system::config_folder();
+        add(&mut files, text.includes.iter().map(|include| folder.join(include)));
+        next += 1;
+    }
+    problems
+}
+
+fn add(files: &mut Vec<PathBuf>, more: impl Iterator<Item = PathBuf>) {
+    for file in more {
+        if !files.contains(&file) {
+            files.push(file);
+        }
+    }
+}
+
+/// Nothing but a file is read, as Asterisk does it: a pipe would be waited for.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    fs::read(path)
 }
 
 fn lines(config: &Config) -> Vec<RawLine> {

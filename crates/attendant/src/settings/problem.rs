@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::text::LINE_MAX_BYTES;
+
 /// One mistake in the configuration.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{place}: {kind}")]
@@ -28,6 +30,8 @@ impl fmt::Display for Place {
         let file = if self.file.is_empty() { super::FILE } else { &self.file };
         match self.line {
             0 => write!(f, "{file} [{}]", self.section),
+            // Before any section.
+            line if self.section.is_empty() => write!(f, "{file}:{line}"),
             line => write!(f, "{file}:{line} [{}]", self.section),
         }
     }
@@ -106,4 +110,31 @@ pub enum ProblemKind {
          the line"
     )]
     BadHash(String),
+    /// No line of any kind: Asterisk only warns, and skips it.
+    #[error("there is no = in this line, so Asterisk would skip it; write NAME = VALUE")]
+    NoEquals,
+    /// A value for nothing.
+    #[error("nothing stands before the =, so Asterisk would skip this line; write NAME = VALUE")]
+    NoName,
+    /// Asterisk reads no further.
+    #[error("there is a NUL in this line, and Asterisk would skip what follows; take it out")]
+    Nul,
+    /// Asterisk would skip it.
+    #[error("this line has more than {LINE_MAX_BYTES} bytes, so Asterisk would skip it")]
+    LongLine,
+    /// `#` and something else.
+    #[error("#{0} is none; there are #include, #tryinclude and #exec")]
+    UnknownDirective(String),
+    /// A directive without what it is about.
+    #[error("#{0} names no file, so Asterisk would skip it")]
+    NoArgument(String),
+    /// `[acl] permit = ...`.
+    #[error("what stands behind the ] is not read; put it into a line of its own")]
+    BehindSection,
+    /// All the rest of the file is in it.
+    #[error("this comment has no end, so nothing that follows is read; write --; where it ends")]
+    OpenComment,
+    /// Asterisk would take all that follows for a comment.
+    #[error("--; ends no comment here, and Asterisk would not read what follows; take it out")]
+    StrayEnd,
 }
