@@ -99,11 +99,31 @@ fn a_mistake_in_the_file_or_a_port_that_is_taken_keeps_it_from_loading_and_says_
     office.load()?;
     assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
 
+    // Nor does a file that is gone, or cannot be read, lock everybody out.
+    let path = a.home().join("etc/pbx_web.conf");
+    std::fs::remove_file(&path)?;
+    assert!(office.reload().is_err());
+    a.wait_log("/etc/pbx_web.conf any more; put it back", SOON)?;
+    std::fs::create_dir(&path)?;
+    assert!(office.reload().is_err());
+    a.wait_log("pbx_web.conf cannot be read: it is no regular file", SOON)?;
+    assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
+    office.unload()?;
+    assert!(office.load().is_err(), "nor is it taken for one that is not there");
+    std::fs::remove_dir(&path)?;
+    office.load()?;
+    assert!(a.cli("pbx_web show status")?.contains("Serves nothing: there is no user"));
+    office.reload()?;
+    office.write(&good)?;
+    office.reload()?;
+    assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
+
     // Without users there is nobody to let in, and it is not hidden.
     office.write("[general]\n")?;
     office.reload()?;
     assert!(office.as_viewer().get("/api/status").is_err());
     assert!(a.cli("pbx_web show status")?.contains("Lets nobody in: there is no user"));
+    a.wait_log("there is no user in pbx_web.conf any more", SOON)?;
     Ok(())
 }
 

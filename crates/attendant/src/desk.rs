@@ -209,7 +209,8 @@ pub(crate) fn now(response: Response) -> Answer {
 impl Service for Desk {
     fn admits(&mut self, peer: &Peer) -> bool {
         let admitted = self.shared.admits(peer.remote.ip());
-        if !admitted {
+        // Who is kept out since there is no user is on nobody's list, and is not to be banned for it.
+        if !admitted && self.shared.settings().is_on() {
             self.shared.report(Security::FailedAcl, "", peer, Instant::now());
         }
         admitted

@@ -19,6 +19,10 @@ const FILE: &CStr = c"pbx_web.conf";
 /// Why `pbx_web.conf` cannot be used. Each single mistake has been logged already.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    #[error("there is no {} any more; put it back, or one without a user to let nobody in", .0.display())]
+    Missing(PathBuf),
+    #[error("{} cannot be read: {source}; the user that Asterisk runs as has to be able to", .path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
     #[error("pbx_web.conf cannot be parsed; see the messages above")]
     Invalid,
     #[error("pbx_web.conf has {0} mistake(s); see the messages above. Nothing of it is used")]
@@ -30,11 +34,26 @@ pub(crate) enum Error {
 }
 
 /// Reads the file. Without one everything is off.
+pub(crate) fn read_if_there() -> Result<Settings, Error> {
+    match read() {
+        Err(Error::Missing(_)) => attendant::check(&[]).map_err(|problems| report(&problems)),
+        other => other,
+    }
+}
+
+/// Reads the file.
 pub(crate) fn read() -> Result<Settings, Error> {
     let path = system::config_folder().join(attendant::FILE);
+    // To Asterisk's reader what it may not read is missing, too.
+    let is_there = match read_file(&path) {
+        Ok(_) => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(source) => return Err(Error::Unreadable { path, source }),
+    };
     let lines = match Config::load(FILE, crate::NAME) {
+        // Also from a database, which extconfig.conf may name.
         Ok(config) => lines(&config),
-        Err(ConfigError::Missing(_)) => Vec::new(),
+        Err(ConfigError::Missing(_)) if !is_there => return Err(Error::Missing(path)),
         Err(_) => return Err(Error::Invalid),
     };
     let skipped = skipped(&path, &lines);

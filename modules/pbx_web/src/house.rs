@@ -73,6 +73,12 @@ impl House {
                     certificate.replace(configuration::certificate(files)?);
                 }
                 let needs_restart = running.attendant.reload(settings.clone());
+                if !settings.is_on() {
+                    asterisk::warning!(
+                        "there is no user in pbx_web.conf any more, so nobody is let in; pbx_web \
+                         passwd NAME in the CLI prints the line of one"
+                    );
+                }
                 warn(&running.attendant.in_force());
                 for name in needs_restart {
                     // Another certificate is in force already.
@@ -87,6 +93,11 @@ impl House {
         }
         self.settings = settings;
         Ok(())
+    }
+
+    /// Whether there was a user when the file was read last.
+    pub(crate) fn is_on(&self) -> bool {
+        self.settings.is_on()
     }
 
     /// Ends the server, as Asterisk itself ends.

@@ -42,13 +42,17 @@ impl Module for PbxWeb {
 
     fn load(registry: &mut Registry<Self>) -> Result<Self, LoadError> {
         commands::register(registry);
-        let settings = configuration::read().map_err(LoadError::decline)?;
+        let settings = configuration::read_if_there().map_err(LoadError::decline)?;
         let house = House::new(settings).map_err(LoadError::decline)?;
         Ok(Self { house: Mutex::new(house) })
     }
 
     fn reload(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
-        Ok(self.house().reload(configuration::read()?)?)
+        let mut house = self.house();
+        // A file that is gone is a mistake, and no way to lock everybody out.
+        let settings =
+            if house.is_on() { configuration::read()? } else { configuration::read_if_there()? };
+        Ok(house.reload(settings)?)
     }
 
     /// Asterisk ends with us loaded: what we ask is going to be taken down.

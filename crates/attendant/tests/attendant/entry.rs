@@ -239,6 +239,19 @@ fn who_is_not_on_the_list_is_not_listened_to() {
 }
 
 #[test]
+fn who_comes_while_there_is_no_user_is_not_accused() {
+    let rig = Rig::with("[acl]\npermit = 127.0.0.0/8");
+    let admin = rig.admin();
+    rig.reload("[users]\n[acl]\npermit = 127.0.0.0/8");
+    for _ in 0..3 {
+        let mut all = Vec::new();
+        let _ = std::io::Read::read_to_end(&mut admin.begin("GET", "/login", ""), &mut all);
+        assert_eq!(all, b"");
+    }
+    assert_eq!(rig.fake.state.events(Security::FailedAcl), 0);
+}
+
+#[test]
 fn a_reload_changes_who_may_come_in_and_says_what_it_cannot_change() {
     let rig = Rig::new();
     let (browser, _) = rig.browser("viewer");
