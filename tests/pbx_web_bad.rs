@@ -15,8 +15,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 const AT_ONCE: usize = 4;
 /// How many answers of a megabyte are asked for at once.
 const ANSWERS: usize = 8;
-/// How many come at once and say nothing whole: more than are let in, from many addresses.
-const CROWD: usize = 1500;
+/// How many come at once and say nothing whole: three times as many as are let in, from many addresses, and fewer
+/// than the files that a process may usually have open (1024).
+const CROWD: usize = 800;
 /// How many of them come from each address.
 const FROM_ONE: usize = 50;
 
