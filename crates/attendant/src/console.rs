@@ -320,11 +320,10 @@ impl Run {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ended(at: Instant) -> Run {
-        Run {
+impl Run {
+    /// One that has printed all that is kept.
+    fn ended(at: Instant) -> Self {
+        Self {
             command: "core show uptime".into(),
             user: "anna".into(),
             begun: at,
@@ -338,12 +337,25 @@ mod tests {
             failure: None,
         }
     }
+}
+
+#[cfg(test)]
+impl Console {
+    /// With so many that have printed all that is kept.
+    pub(crate) fn of_ended(count: usize, at: Instant) -> Self {
+        Self { runs: (1..).map(|id| (id, Run::ended(at))).take(count).collect(), last_id: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn what_ended_long_ago_is_forgotten_though_no_other_one_begins() {
         let (mut console, now) = (Console::default(), Instant::now());
         let later = now + ENDED_KEPT / 2;
-        console.runs.extend([(1, ended(now)), (2, ended(later))]);
+        console.runs.extend([(1, Run::ended(now)), (2, Run::ended(later))]);
         assert_eq!(console.tick(later), Some(now + ENDED_KEPT));
         assert_eq!(console.runs.len(), 2);
         assert_eq!(console.tick(now + ENDED_KEPT), Some(later + ENDED_KEPT));

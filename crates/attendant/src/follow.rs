@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use httpd::{Answer, Context, Next, StreamKey};
 use serde::Serialize;
 
-use crate::console::{ConsoleError, RunState};
+use crate::console::{Console, ConsoleError, RunState};
 use crate::desk::{Asked, Desk};
 use crate::livelog::Line;
 use crate::reply;
@@ -25,6 +25,9 @@ pub(crate) const STREAMS_PER_USER: usize = 16;
 const LINES_AN_EVENT: usize = 100;
 /// How much of a command's output goes into one event.
 const OUTPUT_AN_EVENT_BYTES: usize = 32 * 1024;
+/// With how much nothing is added to what is sent at once. The last piece may go past it, also in
+/// JSON, and all of it stays below what a stream may hold ([`httpd::Limits`]).
+const TEXT_MAX_BYTES: usize = 32 * 1024;
 /// How many lines somebody who begins to follow the log sees of what was before.
 const LINES_BEFORE: u64 = 200;
 
@@ -155,7 +158,7 @@ impl Desk {
         match &mut follow.what {
             What::Feed(seen) => self.feed_events(seen, &mut text),
             What::Log(next) => self.log_events(next, &mut text),
-            What::Console(told) => self.console_events(told, now, &mut text),
+            What::Console(told) => console_events(&self.console, told, now, &mut text),
             What::Command { is_over: true, .. } => return Next::End,
             What::Command { id, sent, is_over } => {
                 *is_over = self.command_events(*id, sent, now, &mut text);
@@ -187,38 +190,6 @@ impl Desk {
             *next = last.seq + 1;
             event(text, "lines", Some(last.seq), &views::json(&Lines { lines, missed }));
         }
-    }
-
-    /// Commands that are new or changed, and what they print: a piece of each at a time.
-    fn console_events(
-        &self,
-        told: &mut HashMap<u64, (usize, RunState)>,
-        now: Instant,
-        text: &mut String,
-    ) {
-        let tell = |id: u64, text: &mut String| {
-            if let Some(view) = self.console.view(id, now) {
-                event(text, "command", None, &views::json(&view));
-            }
-        };
-        for (id, state) in self.console.states() {
-            let (sent, was) = told.entry(id).or_insert_with(|| {
-                tell(id, text);
-                (0, state)
-            });
-            let (output, _) = self.console.output(id, *sent).unwrap_or_default();
-            let piece = &output[..output.floor_char_boundary(OUTPUT_AN_EVENT_BYTES)];
-            if !piece.is_empty() {
-                *sent += piece.len();
-                event(text, "output", None, &views::json(&Output { id: Some(id), text: piece }));
-            }
-            if *was != state && piece.len() == output.len() {
-                *was = state;
-                tell(id, text);
-            }
-        }
-        // Those that are forgotten.
-        told.retain(|id, _| self.console.states().any(|(is, _)| is == *id));
     }
 
     /// Says whether that was all.
@@ -270,6 +241,42 @@ impl Desk {
     }
 }
 
+/// Commands that are new or changed, and what they print: a piece of each at a time.
+fn console_events(
+    console: &Console,
+    told: &mut HashMap<u64, (usize, RunState)>,
+    now: Instant,
+    text: &mut String,
+) {
+    let tell = |id: u64, text: &mut String| {
+        if let Some(view) = console.view(id, now) {
+            event(text, "command", None, &views::json(&view));
+        }
+    };
+    for (id, state) in console.states() {
+        // The others are told of the next time.
+        if text.len() >= TEXT_MAX_BYTES {
+            break;
+        }
+        let (sent, was) = told.entry(id).or_insert_with(|| {
+            tell(id, text);
+            (0, state)
+        });
+        let (output, _) = console.output(id, *sent).unwrap_or_default();
+        let piece = &output[..output.floor_char_boundary(OUTPUT_AN_EVENT_BYTES)];
+        if !piece.is_empty() {
+            *sent += piece.len();
+            event(text, "output", None, &views::json(&Output { id: Some(id), text: piece }));
+        }
+        if *was != state && piece.len() == output.len() {
+            *was = state;
+            tell(id, text);
+        }
+    }
+    // Those that are forgotten.
+    told.retain(|id, _| console.states().any(|(is, _)| is == *id));
+}
+
 /// What a browser that lost the connection had last.
 fn last_event(asked: &Asked<'_>) -> Option<u64> {
     str::from_utf8(asked.request.headers.only("last-event-id")?).ok()?.parse().ok()
@@ -282,4 +289,29 @@ fn event(text: &mut String, name: &str, id: Option<u64>, json: &[u8]) {
         let _ = writeln!(text, "id: {id}");
     }
     let _ = write!(text, "data: {}\n\n", String::from_utf8_lossy(json));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::{ENDED_MAX, OUTPUT_MAX_BYTES};
+
+    #[test]
+    fn output_of_many_commands_comes_in_pieces_that_are_bounded() {
+        let now = Instant::now();
+        let console = Console::of_ended(ENDED_MAX, now);
+        let (mut told, mut all, mut text) = (HashMap::new(), 0, String::new());
+        loop {
+            text.clear();
+            console_events(&console, &mut told, now, &mut text);
+            if text.is_empty() {
+                break;
+            }
+            let most = httpd::Limits::default().stream_bytes;
+            assert!(text.len() < most, "{} bytes at once", text.len());
+            all += text.matches('x').count();
+        }
+        assert!(all >= ENDED_MAX * OUTPUT_MAX_BYTES, "nothing is left out: {all}");
+        assert_eq!(told.len(), ENDED_MAX);
+    }
 }
