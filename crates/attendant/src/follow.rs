@@ -147,8 +147,8 @@ impl Desk {
         }
         let settings = self.shared.settings();
         let is_same = |user: &User| user.role == who.role && user.hash == who.hash;
-        let is_in =
-            |session: &OfSession| self.shared.sessions().find(&session.token, now).is_some();
+        // Looked at every few seconds: a page that was left open is to become idle nevertheless.
+        let is_in = |session: &OfSession| self.shared.sessions().is_on(&session.token, now);
         settings.users.get(&who.user).is_some_and(is_same) && who.session.as_ref().is_none_or(is_in)
     }
 

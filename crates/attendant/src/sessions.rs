@@ -69,6 +69,11 @@ impl Sessions {
         Some(session)
     }
 
+    /// Whether that session is still one. To ask for that does not use it.
+    pub(crate) fn is_on(&self, token: &str, now: Instant) -> bool {
+        self.by_token.get(token).is_some_and(|session| session.is_valid(now))
+    }
+
     /// Ends one.
     pub(crate) fn end(&mut self, token: &str) {
         self.by_token.remove(token);
@@ -128,6 +133,18 @@ mod tests {
         assert!(sessions.find(&token, begun + AGE_MAX).is_none(), "and yet it has an end");
         let (token, _) = sessions.begin("anna", WHO, now).expect("a session");
         assert!(sessions.find(&token, now + IDLE_MAX).is_none());
+    }
+
+    #[test]
+    fn who_only_looks_on_is_idle() {
+        let (mut sessions, now) = (Sessions::default(), Instant::now());
+        let (token, _) = sessions.begin("anna", WHO, now).expect("a session");
+        let second = Duration::from_secs(1);
+        for at in [now, now + IDLE_MAX / 2, now + IDLE_MAX - second] {
+            assert!(sessions.is_on(&token, at));
+        }
+        assert!(!sessions.is_on(&token, now + IDLE_MAX));
+        assert!(!sessions.is_on("", now));
     }
 
     #[test]
