@@ -158,6 +158,7 @@ pub(crate) fn refused_login(error: LoginError, is_asked: bool) -> Response {
         LoginError::Throttled(wait) | LoginError::Crowded(wait) => {
             refusal(429).with_header("Retry-After", wait.as_secs().max(1).to_string())
         }
+        LoginError::NoMemory(_) => refusal(503).with_header("Retry-After", "1"),
     }
 }
 

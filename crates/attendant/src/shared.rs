@@ -77,6 +77,9 @@ pub(crate) enum LoginError {
         "too many wrong passwords from many addresses; try again in {} s", .0.as_secs().max(1)
     )]
     Crowded(Duration),
+    /// Nor this, for want of memory.
+    #[error(transparent)]
+    NoMemory(#[from] password::NoMemory),
 }
 
 impl Shared {
@@ -185,6 +188,8 @@ impl Shared {
         let settings = self.settings();
         let known = settings.users.get(user);
         let is_right = password::is_right(password, known.map(|known| known.hash.as_str()));
+        let is_right =
+            is_right.inspect_err(|_| lock(&self.throttle).take_back(peer.remote.ip()))?;
         let Some(known) = known.filter(|_| is_right) else {
             let is_unknown = settings.users.get(user).is_none();
             let what =

@@ -77,14 +77,20 @@ impl Throttle {
         None
     }
 
-    /// The password was right: this try is taken back. Those before are not, or whoever has one
-    /// account could try others' for ever.
-    pub(crate) fn right(&mut self, from: IpAddr) {
+    /// The password was not looked at: this try was none.
+    pub(crate) fn take_back(&mut self, from: IpAddr) {
         let from = network_of(from);
         self.by_address.take_back(&from);
         if let Some(its) = self.all.iter().rposition(|(_, other)| *other == from) {
             self.all.remove(its);
         }
+    }
+
+    /// The password was right: this try is taken back. Those before are not, or whoever has one
+    /// account could try others' for ever.
+    pub(crate) fn right(&mut self, from: IpAddr) {
+        self.take_back(from);
+        let from = network_of(from);
         if !self.good.contains(&from) {
             if self.good.len() >= GOOD_MAX {
                 self.good.pop_front();
@@ -152,6 +158,16 @@ mod tests {
             throttle.right(address(2));
         }
         assert!(throttle.all.iter().all(|(_, from)| *from != address(2)), "{throttle:?}");
+    }
+
+    #[test]
+    fn what_is_not_looked_at_was_no_try_and_makes_nobody_known() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        for _ in 0..3 * FREE {
+            assert_eq!(wait(&mut throttle, address(1), now), 0);
+            throttle.take_back(address(1));
+        }
+        assert!(throttle.all.is_empty() && throttle.good.is_empty(), "{throttle:?}");
     }
 
     #[test]

@@ -40,6 +40,11 @@ pub enum PasswordError {
     Failed,
 }
 
+/// The system gave no memory to look at a password with, right or wrong. Later it may.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the system gives no memory to look at a password with")]
+pub struct NoMemory;
+
 /// The hash to keep, with its parameters and its salt (PHC string).
 ///
 /// # Errors
@@ -65,7 +70,7 @@ fn hashed(password: &str) -> Option<PasswordHash> {
         version: Some(version.into()),
         params: ParamsString::try_from(&params).ok()?,
         salt: Some(salt),
-        hash: Some(compute(password, &salt, version, params, Params::DEFAULT_OUTPUT_LEN)?),
+        hash: compute(password, &salt, version, params, Params::DEFAULT_OUTPUT_LEN).ok()?,
     })
 }
 
@@ -86,26 +91,30 @@ const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA\
                        $AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Whether it is the password that was hashed. Without a hash it is not, after as long a time.
-#[must_use]
-pub fn is_right(password: &str, hash: Option<&str>) -> bool {
+///
+/// # Errors
+///
+/// [`NoMemory`]: it may be right or wrong.
+pub fn is_right(password: &str, hash: Option<&str>) -> Result<bool, NoMemory> {
     if password.len() > MAX_BYTES {
-        return false;
+        return Ok(false);
     }
-    let parsed = PasswordHash::new(hash.unwrap_or(NOBODYS));
-    parsed.is_ok_and(|parsed| matches(password, &parsed)) && hash.is_some()
+    let Ok(parsed) = PasswordHash::new(hash.unwrap_or(NOBODYS)) else { return Ok(false) };
+    Ok(matches(password, &parsed)? && hash.is_some())
 }
 
-fn matches(password: &str, hash: &PasswordHash) -> bool {
-    let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else { return false };
-    let Ok(params) = Params::try_from(hash) else { return false };
+fn matches(password: &str, hash: &PasswordHash) -> Result<bool, NoMemory> {
+    let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else { return Ok(false) };
+    let Ok(params) = Params::try_from(hash) else { return Ok(false) };
     let Ok(version) = hash.version.map_or(Ok(Version::default()), Version::try_from) else {
-        return false;
+        return Ok(false);
     };
+    let is = compute(password, salt, version, params, expected.len())?;
     // Compares in a time that does not depend on where they differ.
-    compute(password, salt, version, params, expected.len()).is_some_and(|is| is == *expected)
+    Ok(is.is_some_and(|is| is == *expected))
 }
 
-/// What the password comes to; `None` for want of memory.
+/// What the password comes to; `None` if that cannot be computed.
 ///
 /// The memory is asked for in a piece so large that the C library maps it for itself and gives it
 /// back to the system at once. A smaller one it would keep when it is freed, one for each thread
@@ -116,18 +125,18 @@ fn compute(
     version: Version,
     params: Params,
     length: usize,
-) -> Option<Output> {
+) -> Result<Option<Output>, NoMemory> {
     let blocks = params.block_count();
     let mut memory: Vec<Block> = Vec::new();
-    memory.try_reserve_exact(blocks.max(MAPPED_BLOCKS)).ok()?;
+    memory.try_reserve_exact(blocks.max(MAPPED_BLOCKS)).map_err(|_| NoMemory)?;
     // The rest is never touched, and so takes nothing.
     memory.resize(blocks, Block::new());
     let mut output = [0; Output::MAX_LENGTH];
-    let output = output.get_mut(..length)?;
+    let Some(output) = output.get_mut(..length) else { return Ok(None) };
     let argon2 = Argon2::new(Algorithm::Argon2id, version, params);
     let done =
         argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, &mut memory);
-    done.ok().and_then(|()| Output::new(output).ok())
+    Ok(done.ok().and_then(|()| Output::new(output).ok()))
 }
 
 #[cfg(test)]
@@ -141,9 +150,9 @@ mod tests {
         let kept = hash("correct horse").expect("a good one");
         assert!(kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{kept}");
         assert!(is_hash(&kept));
-        assert!(is_right("correct horse", Some(&kept)));
-        assert!(!is_right("correct hors", Some(&kept)));
-        assert!(!is_right("correct horse", Some("damaged")));
+        assert_eq!(is_right("correct horse", Some(&kept)), Ok(true));
+        assert_eq!(is_right("correct hors", Some(&kept)), Ok(false));
+        assert_eq!(is_right("correct horse", Some("damaged")), Ok(false));
         assert_ne!(hash("correct horse").expect("a good one"), kept, "each has a salt of its own");
     }
 
@@ -155,15 +164,16 @@ mod tests {
         let params = Params::new(64, 3, 2, Some(24)).expect("good ones");
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x10, params);
         let theirs = argon2.hash_password(b"correct horse").expect("a hash").to_string();
-        assert!(is_hash(&theirs) && is_right("correct horse", Some(&theirs)), "{theirs}");
-        assert!(!is_right("another one", Some(&theirs)));
+        assert!(is_hash(&theirs), "{theirs}");
+        assert_eq!(is_right("correct horse", Some(&theirs)), Ok(true));
+        assert_eq!(is_right("another one", Some(&theirs)), Ok(false));
     }
 
     #[test]
     fn nobody_has_no_password_and_takes_as_long_to_say_so() {
         assert!(is_hash(NOBODYS), "or nothing would be computed");
-        assert!(!is_right("", None));
-        assert!(!is_right("anything at all", None));
+        assert_eq!(is_right("", None), Ok(false));
+        assert_eq!(is_right("anything at all", None), Ok(false));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use totp_rs::{Builder, Secret, Totp};
 
 use super::body::Body;
-use super::login::hashing;
+use super::login::{hashing, is_right_password};
 use super::problem::{Problem, Words};
 use crate::db::{self, NotChanged};
 use crate::hub::{Hub, lock, now_ms};
@@ -96,7 +96,7 @@ async fn is_right(hub: &Hub, who: &Who, shown: String) -> Result<bool, Problem> 
     let name = who.name.clone();
     let known = hub.db.run(move |db| db::users::credentials(db, &name)).await?;
     let hash = known.map(|known| known.password);
-    hashing(hub, move || password::is_right(&shown, hash.as_deref())).await
+    is_right_password(hub, shown, hash).await
 }
 
 /// Get a secret for one-time codes.

@@ -123,7 +123,7 @@ async fn check(hub: &Hub, login: &Login) -> Result<Credentials, Refused> {
     let known = hub.db.run(move |db| db::users::credentials(db, &name)).await?;
     let (shown, hash) =
         (login.password.clone(), known.as_ref().map(|known| known.password.clone()));
-    let is_right = hashing(hub, move || password::is_right(&shown, hash.as_deref())).await?;
+    let is_right = is_right_password(hub, shown, hash).await?;
     let wrong = || Refused::Wrong(Problem::wrong_login());
     let known = known.filter(|_| is_right).ok_or_else(wrong)?;
     if let Some(secret) = &known.totp {
@@ -136,6 +136,22 @@ async fn check(hub: &Hub, login: &Login) -> Result<Credentials, Refused> {
         }
     }
     Ok(known)
+}
+
+/// Whether it is the password that was hashed; without a hash it is not, after as long a time.
+pub(super) async fn is_right_password(
+    hub: &Hub,
+    shown: String,
+    hash: Option<String>,
+) -> Result<bool, Problem> {
+    let looked = hashing(hub, move || password::is_right(&shown, hash.as_deref())).await?;
+    looked.map_err(|error| {
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            error.to_string(),
+            "free some memory on the hub's machine",
+        )
+    })
 }
 
 /// Does it on a thread that may block, few at once: it takes memory.
