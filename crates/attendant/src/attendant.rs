@@ -2,12 +2,13 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use httpd::{Limits, Server, Spawn, Start, StartError, Wrap};
 
 use crate::desk::Desk;
+use crate::listen::listen_at;
 use crate::pbx::Pbx;
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -58,8 +59,7 @@ impl Attendant {
         spawn: Spawn<'_>,
     ) -> Result<Self, BeginError> {
         let address = settings.address();
-        let listener =
-            TcpListener::bind(address).map_err(|source| BeginError::Bind { address, source })?;
+        let listener = listen_at(address).map_err(|source| BeginError::Bind { address, source })?;
         let started = settings.clone();
         let shared = Arc::new(Shared::new(settings, pbx).map_err(|_| BeginError::Random)?);
         let start = Start {

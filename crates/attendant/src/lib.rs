@@ -17,6 +17,7 @@ mod console;
 mod control;
 mod desk;
 mod follow;
+mod listen;
 mod livelog;
 mod looks;
 mod new_user;

@@ -52,7 +52,8 @@ pub struct RawLine {
 pub struct Settings {
     /// `port`.
     pub port: u16,
-    /// `bind`; where nothing is said, loopback without an access list and everywhere with one.
+    /// `bind`; where nothing is said, loopback without an access list and everywhere with one (`::`,
+    /// which is 0.0.0.0 where the kernel has no IPv6).
     pub bind: IpAddr,
     /// The files of `tlsenable`.
     pub tls: Option<TlsFiles>,
