@@ -277,6 +277,8 @@ fn the_access_list_is_asked_first_in_its_order_and_a_reload_changes_it() -> Resu
     a.write_file("more.conf", "deny 127.0.0.1\n")?;
     assert!(office.configure("", "#include more.conf\npermit = 0.0.0.0/0\n").is_err());
     a.wait_log("more.conf:1: there is no = in this line", SOON)?;
+    assert!(office.configure("", "#exec /bin/true\npermit = 0.0.0.0/0\n").is_err());
+    a.wait_log("[acl]: #exec is skipped", SOON)?;
     assert!(is_let_in(&from(1)) && !is_let_in(&from(5)));
 
     // A port needs a new start, and says so.

@@ -75,6 +75,14 @@ pub fn is_fully_booted() -> bool {
     options.flags & sys::AST_OPT_FLAG_FULLY_BOOTED as u64 != 0
 }
 
+/// Whether `#exec` is done in configuration files (`execincludes` of asterisk.conf); else it is skipped.
+pub fn does_exec_includes() -> bool {
+    let options = &raw const sys::ast_options;
+    // SAFETY: as above (options.h, `ast_opt_exec_includes`).
+    let options = unsafe { options.read_volatile() };
+    options.flags & sys::AST_OPT_FLAG_EXEC_INCLUDES as u64 != 0
+}
+
 /// Whether Asterisk is ending, or about to (`core stop gracefully`).
 pub fn is_shutting_down() -> bool {
     // SAFETY: reads a number.

@@ -78,6 +78,9 @@ fn skipped(path: &Path, lines: &[RawLine]) -> Vec<Problem> {
         let name = if next == 0 { "".into() } else { file.to_string_lossy() };
         let text = attendant::check_text(&name, &bytes);
         problems.extend(text.problems);
+        if !system::does_exec_includes() {
+            problems.extend(text.execs);
+        }
         let folder = system::config_folder();
         add(&mut files, text.includes.iter().map(|include| folder.join(include)));
         next += 1;

@@ -128,6 +128,11 @@ pub enum ProblemKind {
     /// A directive without what it is about.
     #[error("#{0} names no file, so Asterisk would skip it")]
     NoArgument(String),
+    /// Asterisk was told not to do it.
+    #[error(
+        "#exec is skipped, for execincludes of asterisk.conf is off; switch it on or use #include"
+    )]
+    NoExec,
     /// `[acl] permit = ...`.
     #[error("what stands behind the ] is not read; put it into a line of its own")]
     BehindSection,

@@ -16,6 +16,8 @@ pub struct Text {
     pub problems: Vec<Problem>,
     /// What `#include` and `#tryinclude` name: paths from Asterisk's configuration folder, or patterns.
     pub includes: Vec<String>,
+    /// Each `#exec`, which Asterisk may have been told to skip: problems if so.
+    pub execs: Vec<Problem>,
 }
 
 /// Looks for what Asterisk would skip in `file`, which is empty for pbx_web.conf itself.
@@ -23,9 +25,9 @@ pub struct Text {
 pub fn check_text(file: &str, bytes: &[u8]) -> Text {
     let mut text = Text::default();
     let (mut comments, mut section) = (Comments::default(), String::new());
-    let mut found = |section: &str, line: u32, kind: ProblemKind| {
+    let problem = |section: &str, line: u32, kind: ProblemKind| {
         let place = Place { file: file.to_owned(), section: section.to_owned(), line };
-        text.problems.push(Problem { place, kind });
+        Problem { place, kind }
     };
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     for (line, number) in bytes.split(|byte| *byte == b'\n').zip(1..) {
@@ -33,12 +35,13 @@ pub fn check_text(file: &str, bytes: &[u8]) -> Text {
         match read {
             Ok(Line::Section(name)) => section = name,
             Ok(Line::Include(name)) => text.includes.push(name),
+            Ok(Line::Exec) => text.execs.push(problem(&section, number, ProblemKind::NoExec)),
             Ok(Line::Other) => {}
-            Err(kind) => found(&section, number, kind),
+            Err(kind) => text.problems.push(problem(&section, number, kind)),
         }
     }
     if let Some(number) = comments.open.last() {
-        found(&section, *number, ProblemKind::OpenComment);
+        text.problems.push(problem(&section, *number, ProblemKind::OpenComment));
     }
     text
 }
@@ -47,7 +50,8 @@ pub fn check_text(file: &str, bytes: &[u8]) -> Text {
 enum Line {
     Section(String),
     Include(String),
-    /// Nothing, `NAME = VALUE`, `#exec`, or what Asterisk refuses itself.
+    Exec,
+    /// Nothing, `NAME = VALUE`, or what Asterisk refuses itself.
     Other,
 }
 
@@ -90,7 +94,7 @@ fn directive(line: &str) -> Result<Line, ProblemKind> {
             Err(ProblemKind::UnknownDirective(name.to_owned()))
         }
         () if argument.is_empty() => Err(ProblemKind::NoArgument(name.to_owned())),
-        () if is("exec") => Ok(Line::Other),
+        () if is("exec") => Ok(Line::Exec),
         () => Ok(Line::Include(without_quotes(argument).to_owned())),
     }
 }
@@ -157,6 +161,8 @@ impl Comments {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn problems(text: &str) -> Vec<String> {
@@ -224,8 +230,27 @@ mod tests {
     }
 
     #[test]
+    fn each_exec_is_told_with_its_place() {
+        let text = check_text("", b"[acl]\n#exec /bin/true\n;#exec /bin/false");
+        assert!(text.problems.is_empty() && text.includes.is_empty(), "{text:?}");
+        let said: Vec<_> = text.execs.iter().map(ToString::to_string).collect();
+        assert!(said.len() == 1 && said[0].starts_with("pbx_web.conf:2 [acl]: #exec"), "{said:?}");
+    }
+
+    #[test]
     fn the_file_of_a_problem_is_named() {
         let said = check_text("/etc/more.conf", b"deny").problems;
         assert!(said[0].to_string().starts_with("/etc/more.conf:1: "), "{said:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_in_a_file_is_taken_apart(
+            lines in proptest::collection::vec("[;\\-\\[\\]()#=+\\\\a \0]{0,12}|\\PC{0,8}", 0..8),
+        ) {
+            let text = check_text("", lines.join("\n").as_bytes());
+            let last = lines.len().max(1);
+            prop_assert!(text.problems.iter().all(|problem| problem.place.line as usize <= last));
+        }
     }
 }

@@ -451,7 +451,8 @@ fn what_asterisk_does_not_take_at_once_is_begun_when_it_does() {
     std::thread::scope(|threads| {
         let complete = threads.spawn(|| admin.get("/api/console/complete?line=core+show+u"));
         // Long enough to be refused and to wait.
-        std::thread::sleep(Duration::from_millis(100));
+        let begun = Instant::now();
+        rig.wait_until("time has passed", || begun.elapsed() > Duration::from_millis(100));
         drop(taking);
         let reply = complete.join().expect("no panic");
         assert_eq!(reply.status, 200, "{reply:?}");
