@@ -12,7 +12,7 @@ use crate::console::{Console, ConsoleError, RunState};
 use crate::desk::{Asked, Desk};
 use crate::livelog::Line;
 use crate::reply;
-use crate::users::User;
+use crate::users::{Role, User};
 use crate::views::{self, FED};
 use crate::who::{Identity, OfSession};
 
@@ -147,8 +147,12 @@ impl Desk {
         }
         let settings = self.shared.settings();
         let is_same = |user: &User| user.role == who.role && user.hash == who.hash;
-        // Looked at every few seconds: a page that was left open is to become idle nevertheless.
-        let is_in = |session: &OfSession| self.shared.sessions().is_on(&session.token, now);
+        // Looked at every few seconds: a page that was left open is to become idle nevertheless, but for a viewer's,
+        // which can only look: a screen on a wall does nothing else.
+        let is_in = |session: &OfSession| match who.role {
+            Role::Viewer => self.shared.sessions().find(&session.token, now).is_some(),
+            Role::Admin => self.shared.sessions().is_on(&session.token, now),
+        };
         settings.users.get(&who.user).is_some_and(is_same) && who.session.as_ref().is_none_or(is_in)
     }
 
