@@ -26,6 +26,9 @@ use crate::variables::Variables;
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// How long a connection may take for a request's head, and may be silent.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long it may take to be heard once it is asked whether it is there: a slow wire has to bring first what is
+/// on its way.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Requests at once on a connection.
 const STREAMS_MAX: u32 = 64;
 const ASKS_MAX: usize = 64;
@@ -136,6 +139,7 @@ fn bound<E>(http: &mut Builder<E>) {
     http.http1().timer(TokioTimer::new()).header_read_timeout(FIRST_REQUEST_TIMEOUT);
     let mut http2 = http.http2();
     http2.timer(TokioTimer::new()).keep_alive_interval(FIRST_REQUEST_TIMEOUT);
+    http2.keep_alive_timeout(ANSWER_TIMEOUT);
     http2.max_concurrent_streams(STREAMS_MAX);
 }
 

@@ -25,9 +25,11 @@ const GATHER: Duration = Duration::from_millis(100);
 const FOLLOWERS_MAX: usize = 32;
 /// A page that hears nothing for longer knows that the hub is gone.
 const TICK: Duration = Duration::from_secs(5);
-/// Changes of one event; more follow at once. An event is heard when it is whole, and over a slow wire that takes
-/// seconds.
-const CHANGES_MAX: usize = 500;
+/// With how much of JSON an event takes no more changes; they follow at once. An event is heard when it is whole,
+/// and over a slow wire that takes seconds.
+const EVENT_FULL_BYTES: usize = 32 * 1024;
+/// Changes that are looked at for one: more would have no room.
+const CHANGES_MAX: usize = 200;
 
 /// From where on.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -79,12 +81,6 @@ impl Drop for Place {
             }
         }
     }
-}
-
-#[derive(Serialize)]
-struct Changes {
-    now_ms: Time,
-    changes: Vec<Change>,
 }
 
 #[derive(Serialize)]
@@ -169,12 +165,13 @@ impl Follower {
     }
 
     fn changes(&mut self, changes: Vec<Change>) -> Option<Event> {
-        self.seq = changes.last()?.seq;
-        if changes.len() < CHANGES_MAX {
+        let (json, last) = as_many_as_fit(&changes)?;
+        self.seq = last;
+        if Some(last) == changes.last().map(|change| change.seq) && changes.len() < CHANGES_MAX {
             self.told_at = Instant::now();
         }
-        let event = said("changes", &Changes { now_ms: now(), changes });
-        Some(event.id(self.seq.to_string()))
+        let data = format!("{{\"now_ms\":{},\"changes\":[{json}]}}", now().ms);
+        Some(Event::default().event("changes").data(data).id(last.to_string()))
     }
 
     async fn tick(&mut self) -> Event {
@@ -191,7 +188,48 @@ impl Follower {
     }
 }
 
+/// The first of them as the items of an array of JSON, one at least, and which is the last.
+fn as_many_as_fit(changes: &[Change]) -> Option<(String, u64)> {
+    let (mut json, mut last) = (String::new(), None);
+    for change in changes {
+        if json.len() >= EVENT_FULL_BYTES {
+            break;
+        }
+        if last.is_some() {
+            json.push(',');
+        }
+        json += &serde_json::to_string(change).expect("it has a form in JSON");
+        last = Some(change.seq);
+    }
+    last.map(|last| (json, last))
+}
+
 fn said(name: &str, data: &impl Serialize) -> Event {
     let event = Event::default().event(name).json_data(data);
     event.expect("it has a form in JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet::What;
+
+    use super::*;
+
+    #[test]
+    fn an_event_has_one_change_at_least_and_no_more_than_a_slow_wire_bears() {
+        let change =
+            |seq, id: &str| Change { seq, server: "a".into(), what: What::CallGone(id.into()) };
+        assert_eq!(as_many_as_fit(&[]), None);
+        let many: Vec<Change> = (1..=1000).map(|seq| change(seq, &"x".repeat(200))).collect();
+        let (mut from, mut told) = (0, Vec::new());
+        while let Some((json, last)) = as_many_as_fit(&many[from..]) {
+            assert!(json.len() < EVENT_FULL_BYTES + 1024, "{} bytes", json.len());
+            let items: Vec<serde_json::Value> =
+                serde_json::from_str(&format!("[{json}]")).expect("JSON");
+            told.extend(items.iter().map(|item| item["seq"].as_u64().expect("a number")));
+            assert_eq!(told.last(), Some(&last));
+            from = usize::try_from(last).expect("small");
+        }
+        assert_eq!(told, (1..=1000).collect::<Vec<_>>(), "each once, in order");
+    }
 }
