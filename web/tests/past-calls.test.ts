@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { PastCall } from '../src/lib/api/types.ts';
 import {
+  answeredWord,
   endedNote,
   lastedText,
   nextBefore,
@@ -86,6 +87,8 @@ test('a call that nobody saw end lasted as long as it was seen, at least', () =>
   expect(lastedText(row)).toBe('≥ 1:05');
   expect(endedNote(row.call)).toContain('nobody saw it end');
   expect(pastCallCells(row).slice(-2)).toEqual(['1:05', 'Not seen']);
+  const ringing = past('2', 0, { answered: false, end_seen: false });
+  expect(answeredWord(ringing)).toBe('Not seen answered');
 });
 
 test('a clock that was set back makes no call shorter than nothing', () => {

@@ -68,8 +68,6 @@ struct SeenCall {
     /// As it was when it had the most legs.
     call: CallView,
     answered: bool,
-    /// When it was told of last.
-    at_ms: i64,
 }
 
 impl Past {
@@ -147,8 +145,13 @@ impl Historian {
     fn hear(&mut self, told: Told) {
         match told {
             Told::Changes(at_ms, changes) => {
+                // All that one message of a server's has changed. What a list had no more is gone with the list's end,
+                // and that makes calls live.
+                let is_listed = changes.iter().any(|change| {
+                    matches!(&change.what, What::Server(info) if info.parts.calls == Freshness::Live)
+                });
                 for Change { server, what, .. } in changes {
-                    self.change(server, what, at_ms);
+                    self.change(server, what, at_ms, is_listed);
                 }
             }
             Told::Removed(at_ms, server) => {
@@ -160,7 +163,7 @@ impl Historian {
         }
     }
 
-    fn change(&mut self, server: Text, what: What, at_ms: i64) {
+    fn change(&mut self, server: Text, what: What, at_ms: i64, is_listed: bool) {
         match what {
             What::Server(info) => {
                 let before = self.parts.insert(server.clone(), info.parts);
@@ -183,10 +186,14 @@ impl Historian {
                     self.peers.remove(&key);
                 }
             }
-            What::Call(call) => self.call(server, *call, at_ms),
+            What::Call(call) => self.call(server, *call),
             What::CallGone(id) => {
                 if let Some(seen) = self.calls.remove(&(server.clone(), id)) {
-                    self.call_rows.push(self.call_row(&server, seen, at_ms));
+                    let was_away = match self.parts.get(&server).map(|parts| parts.calls) {
+                        Some(Freshness::AsOf(heard)) if is_listed => Some(heard),
+                        _ => None,
+                    };
+                    self.call_rows.push(call_row(&server, seen, at_ms, was_away));
                 }
             }
             _ => {}
@@ -194,42 +201,13 @@ impl Historian {
     }
 
     /// Its legs go one after the other: what is kept is the call when it had the most.
-    fn call(&mut self, server: Text, call: CallView, at_ms: i64) {
+    fn call(&mut self, server: Text, call: CallView) {
         let is_up = matches!(call.state, CallState::Up | CallState::OnHold);
         let seen = self.calls.entry((server, call.id.clone()));
-        let seen = seen.or_insert_with(|| SeenCall { call: call.clone(), answered: false, at_ms });
+        let seen = seen.or_insert_with(|| SeenCall { call: call.clone(), answered: false });
         seen.answered |= is_up;
-        seen.at_ms = at_ms;
         if call.legs_count >= seen.call.legs_count {
             seen.call = call;
-        }
-    }
-
-    /// What is written of a call that is gone. One that is found to be when its server is seen again ended nobody
-    /// knows when.
-    fn call_row(
-        &self,
-        server: &Text,
-        SeenCall { call, answered, at_ms }: SeenCall,
-        gone_ms: i64,
-    ) -> CallRow {
-        let (ended_ms, end_seen) = match self.parts.get(server).map(|parts| parts.calls) {
-            Some(Freshness::AsOf(heard)) => (millis(heard).max(at_ms).min(gone_ms), false),
-            _ => (gone_ms, true),
-        };
-        let party = |party: Party| {
-            [party.number, party.name, party.peer].map(|text| text.map(|text| text.to_string()))
-        };
-        CallRow {
-            began_ms: millis(call.since_ms),
-            ended_ms,
-            end_seen,
-            server: server.to_string(),
-            linkedid: call.id.to_string(),
-            direction: call.direction.word().into(),
-            answered,
-            from: party(call.from),
-            to: party(call.to),
         }
     }
 
@@ -296,6 +274,32 @@ fn row(
         name: id.name.to_string(),
         registration: registration.word().into(),
         address,
+    }
+}
+
+/// What is written of a call that is gone. One that was found to be when its server was seen again ended nobody
+/// knows when: it was there when the server was heard last.
+fn call_row(
+    server: &Text,
+    SeenCall { call, answered }: SeenCall,
+    gone_ms: i64,
+    was_away: Option<Time>,
+) -> CallRow {
+    let began_ms = millis(call.since_ms);
+    let ended_ms = was_away.map_or(gone_ms, |heard| millis(heard).max(began_ms).min(gone_ms));
+    let party = |party: Party| {
+        [party.number, party.name, party.peer].map(|text| text.map(|text| text.to_string()))
+    };
+    CallRow {
+        began_ms,
+        ended_ms,
+        end_seen: was_away.is_none(),
+        server: server.to_string(),
+        linkedid: call.id.to_string(),
+        direction: call.direction.word().into(),
+        answered,
+        from: party(call.from),
+        to: party(call.to),
     }
 }
 
@@ -402,17 +406,20 @@ mod tests {
             change(What::Server(Box::new(ServerInfo { parts, ..ServerInfo::default() })))
         };
         let mut historian = Historian::default();
-        let mut hear = |at_ms, change| historian.hear(Told::Changes(at_ms, vec![change]));
+        let mut hear = |at_ms, changes| historian.hear(Told::Changes(at_ms, changes));
         let gone = || change(What::CallGone("1.1".into()));
-        hear(1, calls(Freshness::Live));
-        hear(2, call(CallState::Up, 2, "PJSIP/201"));
-        // The agent is away for an hour; the list after that has the call no more.
-        hear(40, calls(Freshness::AsOf(Time { ms: 10 })));
-        hear(3_600_000, gone());
-        hear(3_600_000, calls(Freshness::Live));
-        hear(3_600_001, call(CallState::Up, 2, "PJSIP/201"));
-        hear(3_600_005, gone());
+        let up = || call(CallState::Up, 2, "PJSIP/201");
+        hear(1, vec![calls(Freshness::Live)]);
+        hear(2, vec![up()]);
+        // The agent is away for an hour, which is noticed late; the list after that has the call no more.
+        hear(40, vec![up(), calls(Freshness::AsOf(Time { ms: 10 }))]);
+        hear(3_600_000, vec![gone(), calls(Freshness::Live)]);
+        // One that was heard to end before the list was whole, and one after that.
+        hear(3_700_000, vec![up(), calls(Freshness::AsOf(Time { ms: 3_700_000 }))]);
+        hear(3_700_003, vec![gone()]);
+        hear(3_700_004, vec![up(), calls(Freshness::Live)]);
+        hear(3_700_005, vec![gone()]);
         let ends = historian.call_rows.iter().map(|row| (row.ended_ms, row.end_seen));
-        assert_eq!(ends.collect::<Vec<_>>(), [(10, false), (3_600_005, true)]);
+        assert_eq!(ends.collect::<Vec<_>>(), [(10, false), (3_700_003, true), (3_700_005, true)]);
     }
 }

@@ -105,3 +105,27 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<i64> {
     transaction.commit()?;
     Ok(version)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_older_version_wrote_is_there_after_it_was_brought_up_to_date() {
+        let mut db = Connection::open_in_memory().expect("a database");
+        db.execute_batch(MIGRATIONS[0]).expect("its tables");
+        db.pragma_update(None, "user_version", 1).expect("its number");
+        db.execute_batch(
+            "INSERT INTO call_history (began_ms, ended_ms, server, linkedid, direction, answered)
+             VALUES (1, 2, 'A', '1.1', 'in', 1)",
+        )
+        .expect("a call");
+        assert_eq!(prepare(&mut db), Ok(VERSION));
+        let calls = crate::db::history::calls(&db, 10, 10).expect("its past");
+        assert_eq!(
+            calls.iter().map(|call| (call.ended_ms, call.end_seen)).collect::<Vec<_>>(),
+            [(2, true)]
+        );
+        assert_eq!(prepare(&mut db), Ok(VERSION), "and once is enough");
+    }
+}

@@ -64,7 +64,8 @@ export function pastCallsWith(rows: readonly PastCallRow[], text: string): reado
 }
 
 export function answeredWord(call: PastCall): string {
-  return call.answered ? 'Answered' : 'Not answered';
+  if (call.answered) return 'Answered';
+  return call.end_seen ? 'Not answered' : 'Not seen answered';
 }
 
 /** How long it lasted; one that was not seen to end may have lasted longer. */
