@@ -177,12 +177,18 @@ impl Plan {
         }
     }
 
-    /// Later, once.
+    /// Later, if it is not to be done already.
     pub(crate) fn want_look(&mut self, at: Time, step: Step) {
-        if let Some(look) = self.looks.get_mut(&step) {
-            look.again = Some(at);
-        } else if self.looks.len() < PEERS_MAX {
-            self.looks.insert(step, Look { at, again: None });
+        if self.looks.len() < PEERS_MAX {
+            self.looks.entry(step).or_insert(Look { at, again: None });
+        }
+    }
+
+    /// Later, and not before: something was begun just now.
+    pub(crate) fn want_look_again(&mut self, at: Time, step: Step) {
+        match self.looks.get_mut(&step) {
+            Some(look) => look.again = Some(at),
+            None => self.want_look(at, step),
         }
     }
 

@@ -229,7 +229,7 @@ impl ServerView {
 
     pub(crate) fn qualified(&mut self, now: Time, peer: &PeerId) {
         if peer.driver == Driver::Pjsip && self.peer(peer).is_some() {
-            self.plan.want_look(now.after(SETTLE), Step::Detail(peer.name.clone()));
+            self.plan.want_look_again(now.after(SETTLE), Step::Detail(peer.name.clone()));
         }
     }
 
@@ -358,6 +358,12 @@ impl ServerView {
             Step::Status | Step::Outbound(_) => Freshness::AsOf(now),
             // Which of them are static, and so in no list, only the endpoints tell.
             Step::Contacts if self.info.parts.pjsip != Freshness::Live => self.info.parts.contacts,
+            // What is not in the list, endpoints say of themselves.
+            Step::Devices
+                if matches!(self.info.parts.pjsip, Freshness::AsOf(_) | Freshness::Unknown) =>
+            {
+                self.info.parts.devices
+            }
             _ => Freshness::Live,
         };
         if let Some(part) = under_way.step.part(&mut self.info.parts) {

@@ -547,11 +547,11 @@ fn contacts_are_not_believed_without_the_endpoints_that_have_them() {
     };
     round(&mut fleet, later(20), false);
     let parts = view(&fleet).info().parts;
-    assert_eq!([parts.pjsip, parts.contacts], [Freshness::AsOf(NOON); 2]);
+    assert_eq!([parts.pjsip, parts.contacts, parts.devices], [Freshness::AsOf(NOON); 3]);
     assert_eq!(parts.iax2, Freshness::Live);
     let again = later(20 + RETRY_AFTER.as_secs());
     fleet.handle_timeout(again, A);
     round(&mut fleet, again, true);
     let parts = view(&fleet).info().parts;
-    assert_eq!([parts.pjsip, parts.contacts], [Freshness::Live; 2]);
+    assert_eq!([parts.pjsip, parts.contacts, parts.devices], [Freshness::Live; 3]);
 }
