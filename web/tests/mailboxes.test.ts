@@ -28,7 +28,11 @@ test('voicemail that is not live is in no sum, and its server is counted unless 
       one('c', 9, { is: 'as_of', at_ms: 5 }),
       server('never', [], [], [], { is: 'unknown' }),
       server('none', [], [], [], { is: 'not_offered' }),
+      // It has no list of them: those that peers name are asked about.
+      one('asked', 4, { is: 'not_offered' }),
     ),
   );
-  expect(voicemail(fleet.servers.values())).toEqual({ new: 5, serversStale: 2 });
+  expect(voicemail(fleet.servers.values())).toEqual({ new: 9, serversStale: 2 });
+  fleet.servers.get('asked')!.info.connected = false;
+  expect(voicemail(fleet.servers.values())).toEqual({ new: 5, serversStale: 3 });
 });

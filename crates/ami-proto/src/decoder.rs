@@ -26,8 +26,9 @@ pub enum Frame<'a> {
 ///
 /// Feed it, then [`poll`](Self::poll) until it says `None`. Blank lines between messages are
 /// skipped: some actions print two. A line may end with LF alone, and headers may lack the blank
-/// after the colon. A value with a line end in it cannot be told from another header: Asterisk
-/// escapes most, but not those of `ChanVariable(...)` in its older events.
+/// after the colon. A value with a line end in it cannot be told from another header, and Asterisk
+/// prints callers' numbers and dialled extensions as they came
+/// (`ast_manager_build_channel_state_string_prefix`); names it escapes.
 ///
 /// # Examples
 ///

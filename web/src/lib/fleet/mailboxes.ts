@@ -19,9 +19,9 @@ export function mailboxList(mailboxes: Iterable<Mailbox>): MailboxList {
 }
 
 export interface Voicemail {
-  /** New messages that are live. */
+  /** New messages, as far as they are known now. */
   new: number;
-  /** Servers whose mailboxes are not live and so only counted; one that does not tell of any is none of them. */
+  /** Servers that cannot be asked now; one that does not tell of any mailbox is none of them. */
   serversStale: number;
 }
 
@@ -30,8 +30,10 @@ export function voicemail(servers: Iterable<ServerEntry>): Voicemail {
   const sum: Voicemail = { new: 0, serversStale: 0 };
   for (const { info, mailboxes } of servers) {
     const { is } = info.parts.mailboxes;
-    if (is === 'live') for (const mailbox of mailboxes.values()) sum.new += mailbox.new;
-    else if (is !== 'not_offered') sum.serversStale += 1;
+    // Without a list of them, those that peers name are asked about one by one.
+    const known = is === 'live' || (is === 'not_offered' && info.connected);
+    if (known) for (const mailbox of mailboxes.values()) sum.new += mailbox.new;
+    else if (is !== 'not_offered' || mailboxes.size > 0) sum.serversStale += 1;
   }
   return sum;
 }
