@@ -1,7 +1,5 @@
 //! What programs and pages ask for, as JSON.
 
-use std::time::Instant;
-
 use httpd::{Again, Answer, Context, Method, Peer, Request, Response};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +12,7 @@ use crate::routes::{Api, Route};
 use crate::shared::{LoginError, Shared};
 use crate::universal::{Registration, Variables};
 use crate::users::Role;
-use crate::views::{Seen, View};
+use crate::views::{Told, View};
 use crate::who::{Identity, set_cookie};
 use crate::{pages, reply, universal};
 
@@ -127,7 +125,7 @@ impl Desk {
         }
         let shared = self.shared.clone();
         work(move || match shared.views.look(view, &*shared.pbx) {
-            Some(seen) => aged(&seen, reply::json(200, seen.what.clone())),
+            Some(told) => aged(&told, reply::json(200, told.what.clone())),
             None => unanswered(),
         })
     }
@@ -266,8 +264,8 @@ impl Desk {
 }
 
 /// Says how old that is, if Asterisk did not tell anything newer.
-fn aged<T>(seen: &Seen<T>, response: Response) -> Response {
-    match seen.age(Instant::now()) {
+fn aged<T>(told: &Told<T>, response: Response) -> Response {
+    match told.age {
         Some(age) => response.with_header("Age", age.as_secs().to_string()),
         None => response,
     }

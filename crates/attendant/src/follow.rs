@@ -13,7 +13,7 @@ use crate::desk::{Asked, Desk};
 use crate::livelog::Line;
 use crate::reply;
 use crate::users::{Role, User};
-use crate::views::{self, FED};
+use crate::views::{self, FED, LATE_AFTER};
 use crate::who::{Identity, OfSession};
 
 /// So often at least a stream says something, so that both ends notice when the other is gone.
@@ -42,7 +42,7 @@ pub(crate) struct Follow {
 
 enum What {
     /// By version.
-    Feed([u64; FED.len()]),
+    Feed { seen: [u64; FED.len()], is_late: bool },
     /// By the next line's number.
     Log(u64),
     /// By command: how much of its output was sent, and how it was said to be.
@@ -64,6 +64,12 @@ struct Output<'a> {
     text: &'a str,
 }
 
+/// For how long Asterisk has not answered; nothing if it does.
+#[derive(Serialize)]
+struct Late {
+    seconds: Option<u64>,
+}
+
 impl Desk {
     /// Whether that user may follow something else.
     pub(crate) fn has_room(&self, user: &str) -> bool {
@@ -78,7 +84,7 @@ impl Desk {
         self.feeders += 1;
         // At once, and not with the next look: that may be half a second away.
         self.tick_feed(context);
-        self.follow(context, asked, What::Feed([0; FED.len()]))
+        self.follow(context, asked, What::Feed { seen: [0; FED.len()], is_late: false })
     }
 
     pub(crate) fn follow_log(&mut self, context: &mut Context<'_>, asked: Asked<'_>) -> Answer {
@@ -120,7 +126,7 @@ impl Desk {
 
     pub(crate) fn unfollow(&mut self, context: &Context<'_>, key: StreamKey) {
         match self.follows.remove(&key).map(|follow| follow.what) {
-            Some(What::Feed(_)) => self.feeders = self.feeders.saturating_sub(1),
+            Some(What::Feed { .. }) => self.feeders = self.feeders.saturating_sub(1),
             Some(What::Log(_)) => self.log.unfollow(context),
             Some(What::Console(_) | What::Command { .. }) | None => {}
         }
@@ -160,7 +166,10 @@ impl Desk {
         let now = context.now();
         let mut text = String::new();
         match &mut follow.what {
-            What::Feed(seen) => self.feed_events(seen, &mut text),
+            What::Feed { seen, is_late } => {
+                self.feed_events(seen, &mut text);
+                self.late_event(is_late, now, &mut text);
+            }
             What::Log(next) => self.log_events(next, &mut text),
             What::Console(told) => console_events(&self.console, told, now, &mut text),
             What::Command { is_over: true, .. } => return Next::End,
@@ -172,7 +181,7 @@ impl Desk {
             text.push_str(": still here\n\n");
         }
         if text.is_empty() {
-            return Next::Wait(follow.ping_at);
+            return Next::Wait(follow.ping_at.min(now + LATE_AFTER));
         }
         follow.ping_at = now + PING_EVERY;
         Next::Data(text.into_bytes())
@@ -184,6 +193,20 @@ impl Desk {
                 *seen = fed.version;
                 event(text, view.event(), None, &fed.json);
             }
+        }
+    }
+
+    /// Tells it when what was told before is old, for Asterisk does not answer, and when it is not any more.
+    fn late_event(&self, was_late: &mut bool, now: Instant, text: &mut String) {
+        let late = self.shared.views.late(now);
+        if late.is_some() != *was_late {
+            *was_late = late.is_some();
+            event(
+                text,
+                "late",
+                None,
+                &views::json(&Late { seconds: late.map(|late| late.as_secs()) }),
+            );
         }
     }
 

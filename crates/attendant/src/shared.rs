@@ -26,8 +26,8 @@ const EVENT_TIME: Duration = Duration::from_secs(10);
 /// How often it is said that passwords of many addresses are not looked at.
 const CROWD_TIME: Duration = Duration::from_secs(60);
 
-/// Workers that may wait for Asterisk's CLI at once: fewer than there are ([`httpd::Limits`]).
-const ASKS_MAX: usize = 2;
+/// Workers that may wait for Asterisk's CLI at once: with those who look, fewer than there are ([`httpd::Limits`]).
+pub(crate) const ASKS_MAX: usize = 2;
 
 /// Shared by all threads.
 pub(crate) struct Shared {

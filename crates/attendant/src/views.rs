@@ -21,6 +21,10 @@ const FRESH: Duration = Duration::from_millis(200);
 const FEED_PERIOD: Duration = Duration::from_millis(500);
 /// And never more than this part of the time: a large PBX is looked at less often.
 const FEED_SHARE: u32 = 10;
+/// But as often as that, at least: a look that had to wait is none that costs much.
+const FEED_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Who follows is told when what they have is older.
+pub(crate) const LATE_AFTER: Duration = Duration::from_secs(15);
 
 /// What can be looked at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,13 +35,12 @@ pub(crate) enum View {
     Peers,
 }
 
-/// Those that the feed sends.
+/// Those that the feed sends. Peers go last: they may be in a database, which may hang.
 pub(crate) const FED: [View; 3] = [View::Status, View::Channels, View::Peers];
 
-/// Beside them the page without script and the feed are looked for.
+/// Beside the views the page without script is looked for.
 const FIGURES: usize = 4;
-const FEED: usize = 5;
-const _: () = assert!(FEED + 1 == THINGS);
+const _: () = assert!(FIGURES + 1 == THINGS);
 
 /// The newest answers.
 #[derive(Default)]
@@ -56,34 +59,41 @@ struct Inner {
 
 /// What was seen, and when.
 #[derive(Clone)]
-pub(crate) struct Seen<T> {
+struct Seen<T> {
     at: Instant,
+    what: T,
+}
+
+/// What somebody is told, and how old it is if Asterisk did not tell anything newer.
+pub(crate) struct Told<T> {
     pub(crate) what: T,
+    pub(crate) age: Option<Duration>,
 }
 
 impl<T> Seen<T> {
-    fn now(what: T) -> Self {
-        Self { at: Instant::now(), what }
-    }
-
     fn is_fresh(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.at) < FRESH
     }
 
-    /// How old it is, if it should be newer.
-    pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
-        (!self.is_fresh(now)).then(|| now.saturating_duration_since(self.at))
+    fn told(self) -> Told<T> {
+        Told { what: self.what, age: None }
+    }
+
+    fn told_as_old(self, now: Instant) -> Told<T> {
+        let age = (!self.is_fresh(now)).then(|| now.saturating_duration_since(self.at));
+        Told { what: self.what, age }
     }
 }
 
 /// What the feed has sent.
 #[derive(Default)]
 struct Feed {
-    system: System,
-    has_universal: bool,
+    status: (System, bool),
     channels: Vec<Channel>,
     peers: Vec<Peer>,
     sent: [Fed; FED.len()],
+    /// When all of it was so.
+    at: Option<Instant>,
     due: Option<Instant>,
     is_running: bool,
 }
@@ -130,41 +140,51 @@ impl Views {
 
     /// Asks the PBX, unless somebody else just has. What was known before if it does not answer
     /// somebody who asked already; `None` if nothing was. For workers.
-    pub(crate) fn look(&self, view: View, pbx: &dyn Pbx) -> Option<Seen<Arc<[u8]>>> {
-        let Some(_looking) = self.looks.begin(view as usize) else { return self.known(view) };
+    pub(crate) fn look(&self, view: View, pbx: &dyn Pbx) -> Option<Told<Arc<[u8]>>> {
+        let Some(_looking) = self.looks.begin(view as usize) else {
+            return self.known(view).map(|seen| seen.told_as_old(Instant::now()));
+        };
         if let Some(seen) = self.known(view).filter(|seen| seen.is_fresh(Instant::now())) {
-            return Some(seen);
+            return Some(seen.told());
         }
-        let json: Arc<[u8]> = match view {
+        // What is told may be as old as the question.
+        let at = Instant::now();
+        let what: Arc<[u8]> = match view {
             View::Status => status(&pbx.system(), has_universal(pbx)),
             View::Modules => json(&Modules { modules: pbx.modules() }),
             View::Channels => json(&Channels { channels: &channels(pbx) }),
             View::Peers => json(&Peers { peers: &peers(pbx) }),
         };
-        self.keep(view, &json);
-        Some(Seen::now(json))
+        let seen = Seen { at, what };
+        lock(&self.inner).kept[view as usize] = Some(seen.clone());
+        Some(seen.told())
     }
 
     /// The same for the page without script.
-    pub(crate) fn figures(&self, pbx: &dyn Pbx) -> Option<Seen<Arc<Figures>>> {
+    pub(crate) fn figures(&self, pbx: &dyn Pbx) -> Option<Told<Arc<Figures>>> {
         let known = || lock(&self.inner).figures.clone();
-        let Some(_looking) = self.looks.begin(FIGURES) else { return known() };
+        let Some(_looking) = self.looks.begin(FIGURES) else {
+            return known().map(|seen| seen.told_as_old(Instant::now()));
+        };
         if let Some(seen) = known().filter(|seen| seen.is_fresh(Instant::now())) {
-            return Some(seen);
+            return Some(seen.told());
         }
-        let seen = Seen::now(Arc::new(pages::figures(pbx)));
+        let at = Instant::now();
+        let seen = Seen { at, what: Arc::new(pages::figures(pbx)) };
         lock(&self.inner).figures = Some(seen.clone());
-        Some(seen)
-    }
-
-    fn keep(&self, view: View, json: &Arc<[u8]>) {
-        lock(&self.inner).kept[view as usize] = Some(Seen::now(json.clone()));
+        Some(seen.told())
     }
 
     /// Somebody follows after nobody did: what was seen before is old, and the feed looks at once.
     pub(crate) fn begin_following(&self) {
         let feed = &mut lock(&self.inner).feed;
-        (feed.sent, feed.due) = (Default::default(), None);
+        (feed.sent, feed.due, feed.at) = (Default::default(), None, Some(Instant::now()));
+    }
+
+    /// For how long Asterisk has not told all that who follows is to see, if that is too long.
+    pub(crate) fn late(&self, now: Instant) -> Option<Duration> {
+        let at = lock(&self.inner).feed.at?;
+        Some(now.saturating_duration_since(at)).filter(|late| *late > LATE_AFTER)
     }
 
     /// Whether the feed is to look now; if so, nobody else is told so until it has.
@@ -188,39 +208,64 @@ impl Views {
         (feed.is_running, feed.due) = (false, Some(now + FEED_PERIOD));
     }
 
-    /// Looks at everything, for workers. What only grows with time is no change: pages count on by
-    /// themselves.
+    /// Looks at everything, for workers.
     pub(crate) fn look_for_feed(&self, pbx: &dyn Pbx) {
         let _again = LookAgain(self);
-        let Some(_looking) = self.looks.begin(FEED) else { return };
         let begun = Instant::now();
-        let (system, has_universal) = (pbx.system(), has_universal(pbx));
-        let (channels, peers) = (channels(pbx), peers(pbx));
-        let json = [
-            status(&system, has_universal),
-            json(&Channels { channels: &channels }),
-            json(&Peers { peers: &peers }),
-        ];
-        for (view, json) in FED.into_iter().zip(&json) {
-            self.keep(view, json);
-        }
-        let (system, channels) = timeless(system, channels);
+        let is_whole = FED.map(|view| self.look_at(view, pbx)).into_iter().all(|is_seen| is_seen);
         let feed = &mut lock(&self.inner).feed;
-        let is_new = feed.sent.iter().map(|fed| fed.version == 0);
-        let has_changed = [
-            (&feed.system, feed.has_universal) != (&system, has_universal),
-            feed.channels != channels,
-            feed.peers != peers,
-        ];
-        let changed: Vec<bool> = is_new.zip(has_changed).map(|(new, other)| new || other).collect();
-        for ((fed, json), is_changed) in feed.sent.iter_mut().zip(json).zip(changed) {
-            // Who begins to follow gets the newest, changed or not.
-            *fed = Fed { version: fed.version + u64::from(is_changed), json };
+        if is_whole {
+            feed.at = Some(begun);
         }
-        (feed.system, feed.channels, feed.peers) = (system, channels, peers);
-        feed.has_universal = has_universal;
-        let pause = FEED_PERIOD.max(begun.elapsed() * FEED_SHARE);
+        let pause = (begun.elapsed() * FEED_SHARE).clamp(FEED_PERIOD, FEED_PAUSE_MAX);
         (feed.is_running, feed.due) = (false, Some(Instant::now() + pause));
+    }
+
+    /// Whether it could be seen. What only grows with time is no change: pages count on by themselves.
+    fn look_at(&self, view: View, pbx: &dyn Pbx) -> bool {
+        let Some(_looking) = self.looks.begin(view as usize) else { return false };
+        let at = Instant::now();
+        match view {
+            View::Status => {
+                let (system, has_universal) = (pbx.system(), has_universal(pbx));
+                let json = status(&system, has_universal);
+                self.publish(view, Seen { at, what: json }, |feed| {
+                    is_other(&mut feed.status, (timeless_system(system), has_universal))
+                });
+            }
+            View::Channels => {
+                let channels = channels(pbx);
+                let json = json(&Channels { channels: &channels });
+                self.publish(view, Seen { at, what: json }, |feed| {
+                    is_other(&mut feed.channels, timeless_channels(channels))
+                });
+            }
+            View::Peers => {
+                let peers = peers(pbx);
+                let json = json(&Peers { peers: &peers });
+                let seen = Seen { at, what: json };
+                self.publish(view, seen, |feed| is_other(&mut feed.peers, peers));
+            }
+            View::Modules => {}
+        }
+        true
+    }
+
+    fn publish(
+        &self,
+        view: View,
+        seen: Seen<Arc<[u8]>>,
+        has_changed: impl FnOnce(&mut Feed) -> bool,
+    ) {
+        let inner = &mut *lock(&self.inner);
+        let has_changed = has_changed(&mut inner.feed);
+        for (_, fed) in FED.into_iter().zip(&mut inner.feed.sent).filter(|(fed, _)| *fed == view) {
+            // Who begins to follow gets the newest, changed or not.
+            let is_new = fed.version == 0;
+            let version = fed.version + u64::from(is_new || has_changed);
+            *fed = Fed { version, json: seen.what.clone() };
+        }
+        inner.kept[view as usize] = Some(seen);
     }
 
     /// What the feed has, if it has looked.
@@ -274,18 +319,42 @@ fn peers(pbx: &dyn Pbx) -> Vec<Peer> {
 }
 
 /// Without what grows by itself.
-fn timeless(mut system: System, mut channels: Vec<Channel>) -> (System, Vec<Channel>) {
+fn timeless_system(mut system: System) -> System {
     // A reload makes it smaller.
     let had_reload = system.since_reload < Duration::from_secs(2);
     system.uptime = Duration::ZERO;
     system.since_reload = if had_reload { Duration::from_secs(1) } else { Duration::ZERO };
+    system
+}
+
+fn timeless_channels(mut channels: Vec<Channel>) -> Vec<Channel> {
     for channel in &mut channels {
         channel.duration = Duration::ZERO;
     }
-    (system, channels)
+    channels
+}
+
+/// Puts the new one in its place, and says whether it was another.
+fn is_other<T: PartialEq>(kept: &mut T, new: T) -> bool {
+    std::mem::replace(kept, new) != *kept
 }
 
 /// As JSON. What is given here is text and numbers, which always can be.
 pub(crate) fn json(value: &impl Serialize) -> Arc<[u8]> {
     serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_follows_is_told_when_nothing_was_seen_for_long() {
+        let (views, begun) = (Views::default(), Instant::now());
+        let later = begun + 2 * LATE_AFTER;
+        assert_eq!(views.late(later), None, "nobody follows");
+        views.begin_following();
+        assert_eq!(views.late(begun + LATE_AFTER / 2), None);
+        assert!(views.late(later).is_some_and(|late| late > LATE_AFTER));
+    }
 }

@@ -74,7 +74,7 @@ impl Default for Limits {
             connections_per_address: 64,
             streams: 64,
             streams_per_address: 16,
-            workers: 3,
+            workers: 5,
             queue: 32,
         }
     }

@@ -247,16 +247,18 @@ function followFeed() {
   if (isWanted === Boolean(stopFeed)) return;
   stopFeed = null;
   if (!isWanted) return;
-  const words = { new: 'connecting', live: 'live', lost: 'no connection' };
+  const words = { new: 'connecting', live: 'live', late: 'Asterisk does not answer', lost: 'no connection' };
+  const show = (state) => {
+    $('live').dataset.state = state;
+    write($('live'), words[state]);
+  };
   const events = {
+    late: ({ seconds }) => show(seconds === null ? 'live' : 'late'),
     status: (data) => ((known.status = data), (known.at.status = Date.now()), showAll()),
     channels: (data) => ((known.channels = data.channels), (known.at.channels = Date.now()), showAll()),
     peers: (data) => ((known.peers = data.peers), showAll()),
   };
-  stopFeed = follow('/api/events', events, (state) => {
-    $('live').dataset.state = state;
-    write($('live'), words[state]);
-  });
+  stopFeed = follow('/api/events', events, show);
 }
 
 // --- Registrations and variables

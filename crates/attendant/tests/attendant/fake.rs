@@ -33,7 +33,9 @@ pub(crate) struct State {
     pub(crate) is_universal_stuck: AtomicBool,
     /// Whether the list of modules waits, as it does while one is loaded.
     pub(crate) are_modules_stuck: AtomicBool,
-    /// How many ask for it.
+    /// Whether the peers wait, as they do while a database of contacts hangs.
+    pub(crate) are_peers_stuck: AtomicBool,
+    /// How many ask for the modules.
     pub(crate) module_askers: AtomicUsize,
     pub(crate) security: Mutex<Vec<(Security, String)>>,
     pub(crate) log: Mutex<Vec<String>>,
@@ -330,6 +332,9 @@ impl Pbx for Fake {
     }
 
     fn peers(&self) -> Vec<Peer> {
+        if self.state.are_peers_stuck.load(Ordering::SeqCst) {
+            self.state.never_end();
+        }
         self.state.peers.lock().expect("unpoisoned").clone()
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::fake::{channel, peer};
 use crate::rig::Rig;
-use attendant::{LEFT_MAX, LINES_MAX, OUTPUT_MAX_BYTES, PeerState};
+use attendant::{LEFT_MAX, LINES_MAX, OUTPUT_MAX_BYTES, Pbx as _, PeerState};
 
 #[test]
 fn the_pbx_is_shown_as_it_is() {
@@ -404,6 +404,24 @@ fn a_loader_that_is_busy_keeps_one_worker_and_nobody_out() {
 }
 
 #[test]
+fn calls_are_on_the_page_while_a_database_of_contacts_hangs() {
+    let rig = Rig::new();
+    let state = &rig.fake.state;
+    *state.channels.lock().expect("unpoisoned") =
+        vec![channel("PJSIP/200-1", "1", "Up", ["200", "201"])];
+    *state.peers.lock().expect("unpoisoned") = vec![peer("PJSIP", "200", PeerState::Online, "")];
+    state.are_peers_stuck.store(true, Ordering::SeqCst);
+    let admin = rig.admin();
+    let mut feed = admin.follow("/api/events");
+    let told = feed.until("PJSIP/200-1");
+    assert!(told.contains("event: status") && !told.contains("event: peers"), "{told}");
+    assert_eq!(admin.get("/api/channels").status, 200);
+    state.are_peers_stuck.store(false, Ordering::SeqCst);
+    state.release();
+    feed.until("event: peers");
+}
+
+#[test]
 fn what_was_known_before_is_told_with_its_age_while_asterisk_does_not_answer() {
     let rig = Rig::new();
     let (state, admin) = (&rig.fake.state, rig.admin());
@@ -411,14 +429,46 @@ fn what_was_known_before_is_told_with_its_age_while_asterisk_does_not_answer() {
     assert_eq!((known.status, known.field("Age")), (200, ""));
     state.are_modules_stuck.store(true, Ordering::SeqCst);
     // Only what is old is asked for again.
-    let waiting = std::cell::RefCell::new(Vec::new());
-    rig.wait_until("one asks", || {
-        waiting.borrow_mut().push(admin.begin("GET", "/api/modules", ""));
-        state.module_askers.load(Ordering::SeqCst) == 1
-    });
+    let begun = Instant::now();
+    rig.wait_until("it is old", || begun.elapsed() > Duration::from_millis(300));
+    let _waiting = admin.begin("GET", "/api/modules", "");
+    rig.wait_until("one asks", || state.module_askers.load(Ordering::SeqCst) == 1);
     let reply = admin.get("/api/modules");
     assert_eq!((reply.status, &reply.body), (200, &known.body));
     assert!(reply.field("Age").parse::<u64>().is_ok(), "{reply:?}");
+}
+
+/// A connection that waits to be taken; `None` if no more may wait.
+fn waits_at(path: &std::path::Path) -> Option<std::os::fd::OwnedFd> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+    let socket = socket.expect("a socket");
+    let address = SocketAddrUnix::new(path).expect("an address");
+    rustix::net::connect(&socket, &address).ok().map(|()| socket)
+}
+
+#[test]
+fn a_command_is_begun_when_asterisk_takes_it_though_nothing_else_happens() {
+    let rig = Rig::new();
+    let admin = rig.admin();
+    // From here on its password is remembered, and no worker has anything to do.
+    assert_eq!(admin.get("/api/session").status, 200);
+    let taking = rig.fake.state.taking.lock();
+    // As many as may wait there, so that the command is not taken. One of them may be taken a little later.
+    let (socket, begun) = (rig.fake.control_socket(), Instant::now());
+    let crowd = std::cell::RefCell::new(Vec::new());
+    rig.wait_until("all places are taken", || {
+        crowd.borrow_mut().extend(waits_at(&socket));
+        begun.elapsed() > Duration::from_millis(100)
+    });
+    let id = rig.begin(&admin, "core show uptime");
+    drop((taking, crowd));
+    rig.wait_until("it has ended", || {
+        admin.get(&format!("/api/console/{id}")).json()["running"] == false
+    });
+    let run = admin.get(&format!("/api/console/{id}")).json();
+    assert!(run["output"].as_str().is_some_and(|text| text.contains("uptime")), "{run}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ impl<S: Service> EventLoop<S> {
     pub(super) fn ask(&mut self, slot: u32, turn: u32, peer: Peer, request: Request) {
         let attempt = request.attempt;
         let answer = self.with_service(|service, context| service.request(context, &peer, request));
+        self.tick_soon();
         match answer {
             None => self.decline(slot, turn, &BROKEN),
             Some(Answer::Now(response)) => self.respond(slot, turn, &response),

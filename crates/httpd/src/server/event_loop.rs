@@ -150,7 +150,7 @@ impl<S: Service> EventLoop<S> {
             Token::Waker => {
                 self.waker.reset();
                 self.streams_woken = true;
-                self.next_tick = Some(self.now);
+                self.tick_soon();
             }
             Token::Listener(index) => self.accept(index),
             Token::Connection { slot, turn } if is_broken => self.close(slot, turn),
@@ -165,10 +165,15 @@ impl<S: Service> EventLoop<S> {
                     read: is_broken || flags.contains(epoll::EventFlags::IN),
                     write: is_broken || flags.contains(epoll::EventFlags::OUT),
                 };
-                self.next_tick = Some(self.now);
+                self.tick_soon();
                 self.with_service(|service, context| service.ready(context, key, ready));
             }
         }
+    }
+
+    /// The service may have begun something that it wants to go on with.
+    pub(super) fn tick_soon(&mut self) {
+        self.next_tick = Some(self.now);
     }
 
     /// Calls the service. `None` if it panicked.
