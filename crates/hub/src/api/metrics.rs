@@ -79,7 +79,11 @@ fn fleet_metrics(hub: &Hub, registry: &mut Registry) {
         drift.get_or_create(&of).inc_by(server.info.drift);
         left_out.get_or_create(&of).inc_by(server.info.left_out);
         failed.get_or_create(&of).inc_by(server.info.requests_failed);
-        if parts.mailboxes == Freshness::Live {
+        // Without a list of them, those that peers name are asked about one by one.
+        let is_asked = parts.mailboxes == Freshness::NotOffered
+            && server.info.connected
+            && !server.mailboxes.is_empty();
+        if parts.mailboxes == Freshness::Live || is_asked {
             let new = server.mailboxes.iter().map(|mailbox| counter(mailbox.new)).sum();
             messages.get_or_create(&of).set(new);
         }
