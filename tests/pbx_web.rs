@@ -276,7 +276,7 @@ fn the_access_list_is_asked_first_in_its_order_and_a_reload_changes_it() -> Resu
     a.wait_log("[acl]: there is no = in this line", SOON)?;
     a.write_file("more.conf", "deny 127.0.0.1\n")?;
     assert!(office.configure("", "#include more.conf\npermit = 0.0.0.0/0\n").is_err());
-    a.wait_log("more.conf:1: there is no = in this line", SOON)?;
+    a.wait_log("more.conf:1 [acl]: there is no = in this line", SOON)?;
     assert!(office.configure("", "#exec /bin/true\npermit = 0.0.0.0/0\n").is_err());
     a.wait_log("[acl]: #exec is skipped", SOON)?;
     assert!(is_let_in(&from(1)) && !is_let_in(&from(5)));
@@ -285,6 +285,60 @@ fn the_access_list_is_asked_first_in_its_order_and_a_reload_changes_it() -> Resu
     office.configure("port = 8012", "permit = 127.0.0.5\n")?;
     a.wait_log("port of pbx_web.conf is another now, which needs a new start", SOON)?;
     assert!(!is_let_in(&from(1)) && is_let_in(&from(5)));
+    Ok(())
+}
+
+#[test]
+fn a_rule_that_asterisk_would_drop_with_the_rest_of_an_included_file_is_not_lost() -> Result<()> {
+    let lab = lab("web-dropped").start()?;
+    let a = lab.a();
+    let office = Office::open(a)?;
+    let is_let_in = |last: u8| {
+        let web = office.as_viewer().from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)));
+        web.get("/api/status").is_ok_and(|reply| reply.status == 200)
+    };
+    let include = |file: &str| format!("#include {file}\npermit = 127.0.0.0/8\n");
+    a.write_file("blocked.conf", "deny = 127.0.0.5\ndeny = 127.0.0.6\n")?;
+    office.configure("", &include("blocked.conf"))?;
+    assert!(is_let_in(4) && !is_let_in(5) && !is_let_in(6));
+
+    // Asterisk tells whoever included it of none of these.
+    for (bad, said) in [
+        ("#include more-blocked.conf", "etc/more-blocked.conf\", and Asterisk reads no more"),
+        ("[acl", "blocked.conf:2 [acl]: there is no ]"),
+        ("[acl](", "blocked.conf:2 [acl]: there is no )"),
+        ("[acl](nobase)", "blocked.conf:2 [acl]: there is no [nobase]"),
+        ("[nobody](+)", "there is no [nobody] before this line to add to (a template is none)"),
+        ("\\ deny = 127.0.0.7", "blocked.conf:2 [acl]: nothing that may be escaped"),
+        ("#include blocked.conf", "files include each other more than 10 deep"),
+        ("#tryinclude .", "etc/.\" cannot be read: it is no regular file"),
+    ] {
+        a.write_file("blocked.conf", &format!("deny = 127.0.0.5\n{bad}\ndeny = 127.0.0.6\n"))?;
+        assert!(office.reload().is_err(), "{bad}");
+        a.wait_log(said, SOON)?;
+        assert!(is_let_in(4) && !is_let_in(5) && !is_let_in(6), "{bad}");
+    }
+
+    // Nor does a file of a pattern that no line comes from go unseen.
+    let folder = a.home().join("etc/b.d");
+    std::fs::create_dir(&folder)?;
+    a.write_file("b.d/1.conf", "deny = 127.0.0.5\n")?;
+    a.write_file("b.d/2.conf", "deny = 127.0.0.6\n")?;
+    office.configure("", &include("b.d/*.conf"))?;
+    assert!(is_let_in(4) && !is_let_in(5) && !is_let_in(6));
+    a.write_file("b.d/2.conf", "deny 127.0.0.6\n")?;
+    assert!(office.reload().is_err());
+    a.wait_log("b.d/2.conf:1 [acl]: there is no = in this line", SOON)?;
+    a.write_file("b.d/2.conf", ";\ndeny = 127.0.0.6/33\n")?;
+    assert!(office.reload().is_err());
+    a.wait_log("b.d/2.conf:2 [acl]: \"127.0.0.6/33\" is no address and no network", SOON)?;
+    std::fs::remove_file(folder.join("2.conf"))?;
+    std::os::unix::fs::symlink("gone", folder.join("2.conf"))?;
+    assert!(office.reload().is_err());
+    a.wait_log("b.d/2.conf\" cannot be read: No such file", SOON)?;
+    assert!(office.configure("", &include("{b.d,c.d}/1.conf")).is_err());
+    a.wait_log("is a pattern that is not understood here", SOON)?;
+    assert!(is_let_in(4) && !is_let_in(5) && !is_let_in(6));
     Ok(())
 }
 

@@ -3,9 +3,14 @@
 //!
 //! Any thread may load one; it reads files, so not a channel's.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr, c_char, c_int};
+use std::io;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::ptr::{self, NonNull};
+use std::slice;
 
 use asterisk_sys as sys;
 
@@ -142,4 +147,51 @@ pub(crate) unsafe fn variables<'a>(
         let line = variable.lineno.try_into().unwrap_or(0);
         Some(Variable { name, value, file, line, inherited: variable.inherited != 0 })
     })
+}
+
+/// The files that `#include` of such a pattern reads, in its order: Asterisk asks C's `glob` in this
+/// process, too. No `{a,b}`, which its `GLOB_BRACE` takes for two.
+///
+/// # Errors
+///
+/// If there is no memory, or a folder that is there cannot be read: Asterisk leaves that one out.
+pub fn matching(pattern: &CStr) -> io::Result<Vec<PathBuf>> {
+    extern "C" fn is_error(_path: *const c_char, error: c_int) -> c_int {
+        c_int::from(error != libc::ENOENT)
+    }
+    let mut found = MaybeUninit::zeroed();
+    // SAFETY: the pattern is NUL-terminated; without GLOB_APPEND and GLOB_DOOFFS `found` is written
+    // alone. `is_error` neither panics nor keeps anything. Thread-safe but for the locale (glob(3)).
+    let result = unsafe { libc::glob(pattern.as_ptr(), 0, Some(is_error), found.as_mut_ptr()) };
+    // SAFETY: zeroes are an empty one, and C has filled it in.
+    let found = Found(unsafe { found.assume_init() });
+    match result {
+        0 => Ok(found.paths()),
+        libc::GLOB_NOMATCH => Ok(Vec::new()),
+        libc::GLOB_NOSPACE => Err(io::ErrorKind::OutOfMemory.into()),
+        _ => Err(io::Error::other("a folder cannot be read")),
+    }
+}
+
+/// What `glob` has found.
+struct Found(libc::glob_t);
+
+impl Found {
+    fn paths(&self) -> Vec<PathBuf> {
+        // SAFETY: as many pointers as it says, not null, that live as long as this: there is one at least.
+        let paths = unsafe { slice::from_raw_parts(self.0.gl_pathv, self.0.gl_pathc) };
+        let path = |path: &*mut c_char| {
+            // SAFETY: each is to a NUL-terminated string that lives as long as this.
+            let path = unsafe { text::borrow(*path) };
+            PathBuf::from(OsStr::from_bytes(path.to_bytes()))
+        };
+        paths.iter().map(path).collect()
+    }
+}
+
+impl Drop for Found {
+    fn drop(&mut self) {
+        // SAFETY: filled in by `glob`, also where it failed, and freed once.
+        unsafe { libc::globfree(&raw mut self.0) };
+    }
 }

@@ -45,7 +45,7 @@ pub use new_user::{NewUser, NewUserError, new_user};
 pub use pbx::{Channel, Level, Module, Pbx, Peer, PeerState, Security, SecurityEvent, System};
 pub use sessions::{AGE_MAX, IDLE_MAX, SESSIONS_MAX, SESSIONS_PER_USER};
 pub use settings::{
-    DEFAULT_COMMANDS, DEFAULT_PORT, FILE, Place, Problem, ProblemKind, RawLine, Settings, Text,
-    TlsFiles, check, check_text,
+    DEFAULT_COMMANDS, DEFAULT_PORT, FILE, Files, Place, Problem, ProblemKind, RawLine, Settings,
+    TlsFiles, check, check_files,
 };
 pub use users::{Role, User, Users};

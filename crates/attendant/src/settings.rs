@@ -2,7 +2,7 @@
 //!
 //! Every mistake is reported, not only the first, and each says where it is and what to write. A
 //! file with a mistake in it is not used at all: an access list without one of its rules may let
-//! in whom it should keep out. Some lines Asterisk's reader skips: [`check_text`] finds those.
+//! in whom it should keep out. What Asterisk's reader skips or drops [`check_files`] finds.
 //!
 //! Asterisk's reader takes `;` for a comment and cuts at the first `=`; hashes have the one never
 //! and the other only in the value, so they need no quotes.
@@ -14,11 +14,12 @@ use acl::Acl;
 
 use crate::users::{Role, User, Users};
 
+mod files;
 mod problem;
 mod text;
 
+pub use files::{Files, check_files};
 pub use problem::{Place, Problem, ProblemKind};
-pub use text::{Text, check_text};
 
 /// The file that all this stands in.
 pub const FILE: &str = "pbx_web.conf";

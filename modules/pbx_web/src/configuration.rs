@@ -3,16 +3,16 @@
 use std::{
     ffi::{CStr, CString},
     fs, io,
-    os::unix::ffi::OsStringExt as _,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
     path::{Path, PathBuf},
 };
 
 use asterisk::{
-    config::{Config, ConfigError},
+    config::{self, Config, ConfigError},
     system,
     tls::{Context, SetupError},
 };
-use attendant::{Problem, RawLine, Settings, TlsFiles};
+use attendant::{Files, Problem, RawLine, Settings, TlsFiles};
 
 const FILE: &CStr = c"pbx_web.conf";
 
@@ -50,13 +50,14 @@ pub(crate) fn read() -> Result<Settings, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(source) => return Err(Error::Unreadable { path, source }),
     };
-    let lines = match Config::load(FILE, crate::NAME) {
+    let mut lines = match Config::load(FILE, crate::NAME) {
         // Also from a database, which extconfig.conf may name.
         Ok(config) => lines(&config),
         Err(ConfigError::Missing(_)) if !is_there => return Err(Error::Missing(path)),
         Err(_) => return Err(Error::Invalid),
     };
-    let skipped = skipped(&path, &lines);
+    let does_exec = system::does_exec_includes();
+    let skipped = attendant::check_files(&Disk, &system::config_folder(), does_exec, &mut lines);
     match attendant::check(&lines) {
         Ok(settings) if skipped.is_empty() => Ok(settings),
         Ok(_) => Err(report(&skipped)),
@@ -64,35 +65,16 @@ pub(crate) fn read() -> Result<Settings, Error> {
     }
 }
 
-/// What Asterisk skipped in the file and those that it includes, and only warned about.
-fn skipped(path: &Path, lines: &[RawLine]) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    // Those that match a pattern are known by their lines.
-    let included = lines.iter().filter(|line| !line.file.is_empty());
-    let mut files = vec![path.to_owned()];
-    add(&mut files, included.map(|line| PathBuf::from(&line.file)));
-    let mut next = 0;
-    while let Some(file) = files.get(next) {
-        // What is not there is Asterisk's to complain about; a pattern is no file.
-        let bytes = read_file(file).unwrap_or_default();
-        let name = if next == 0 { "".into() } else { file.to_string_lossy() };
-        let text = attendant::check_text(&name, &bytes);
-        problems.extend(text.problems);
-        if !system::does_exec_includes() {
-            problems.extend(text.execs);
-        }
-        let folder = system::config_folder();
-        add(&mut files, text.includes.iter().map(|include| folder.join(include)));
-        next += 1;
-    }
-    problems
-}
+/// The files themselves, for what Asterisk's reader only warned about.
+struct Disk;
 
-fn add(files: &mut Vec<PathBuf>, more: impl Iterator<Item = PathBuf>) {
-    for file in more {
-        if !files.contains(&file) {
-            files.push(file);
-        }
+impl Files for Disk {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        read_file(path)
+    }
+
+    fn matching(&self, pattern: &Path) -> io::Result<Vec<PathBuf>> {
+        config::matching(&CString::new(pattern.as_os_str().as_bytes())?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::text::LINE_MAX_BYTES;
+use super::{files::PATH_MAX_BYTES, text::LINE_MAX_BYTES};
 
 /// One mistake in the configuration.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -142,4 +142,79 @@ pub enum ProblemKind {
     /// Asterisk would take all that follows for a comment.
     #[error("--; ends no comment here, and Asterisk would not read what follows; take it out")]
     StrayEnd,
+    /// `[acl`.
+    #[error("there is no ] in this line, and Asterisk reads no more of the file")]
+    NoBracket,
+    /// `[acl](a`.
+    #[error("there is no ) in this line, and Asterisk reads no more of the file")]
+    NoParenthesis,
+    /// `\` and a blank.
+    #[error(
+        "nothing that may be escaped stands behind the \\, and Asterisk reads no more of the file"
+    )]
+    BadEscape,
+    /// `NAME = VALUE` in no section.
+    #[error("this line stands before any [section], and Asterisk reads no more of the file")]
+    NoSection,
+    /// `[acl](a)` without an `[a]`.
+    #[error(
+        "there is no [{0}] before this line to take from, and Asterisk reads no more of the file"
+    )]
+    UnknownBase(String),
+    /// `[acl](+)` without an `[acl]`.
+    #[error(
+        "there is no [{0}] before this line to add to (a template is none), and Asterisk reads no more of \
+         the file"
+    )]
+    UnknownTarget(String),
+    /// `[acl](+permit=::1)`.
+    #[error("what stands behind the + is not understood here; write (+)")]
+    Filter,
+    /// A file includes itself, say.
+    #[error("files include each other more than {0} deep, and Asterisk reads no more of this one")]
+    TooDeep(usize),
+    /// A file that is named and not there.
+    #[error("there is no {0:?}, and Asterisk reads no more of this file")]
+    Missing(std::path::PathBuf),
+    /// A pattern that matches nothing.
+    #[error(
+        "no file is like {0:?}, and Asterisk reads no more of this one; #tryinclude needs none"
+    )]
+    NoMatch(std::path::PathBuf),
+    /// A file that is there; Asterisk would skip it if it is one of several, or need not be there.
+    #[error("{file:?} cannot be read: {error}; Asterisk may skip it")]
+    Unreadable {
+        /// The file, or the pattern.
+        file: std::path::PathBuf,
+        /// Why.
+        error: String,
+    },
+    /// A pattern by which a file may be left out that nobody misses.
+    #[error(
+        "{0:?} is a pattern that is not understood here; write *, ? and [] in its last part alone, and \
+         neither {{}} nor \\"
+    )]
+    BadPattern(std::path::PathBuf),
+    /// Asterisk would cut it.
+    #[error("{0:?} has more than {PATH_MAX_BYTES} bytes, so Asterisk would look for another file")]
+    LongPath(std::path::PathBuf),
+}
+
+impl ProblemKind {
+    /// Whether Asterisk reads no more of a file than this. To whoever included that file it does not tell,
+    /// and goes on there. Only where it was asked for the file itself, everything is refused.
+    pub(super) fn ends_reading(&self) -> bool {
+        use ProblemKind as P;
+        matches!(
+            self,
+            P::NoBracket
+                | P::NoParenthesis
+                | P::BadEscape
+                | P::NoSection
+                | P::UnknownBase(_)
+                | P::UnknownTarget(_)
+                | P::Missing(_)
+                | P::NoMatch(_)
+        )
+    }
 }
