@@ -150,6 +150,7 @@ pub fn check(lines: &[RawLine]) -> Result<Settings, Vec<Problem>> {
     let mut reader = Reader::default();
     for line in lines {
         let read = match line.section.as_str() {
+            _ if line.name.starts_with('\u{feff}') => Err(ProblemKind::ByteOrderMark),
             "general" => reader.general(line),
             "users" => reader.user(line),
             "acl" => reader.rule(line),

@@ -122,12 +122,24 @@ pub enum ProblemKind {
     /// Asterisk would skip it.
     #[error("this line has more than {LINE_MAX_BYTES} bytes, so Asterisk would skip it")]
     LongLine,
-    /// `#` and something else.
-    #[error("#{0} is none; there are #include, #tryinclude and #exec")]
+    /// `#` and something else. No more of it than letters: it may be a user's line that somebody took
+    /// out, hash and all.
+    #[error("#{0} is none; there are #include, #tryinclude and #exec, and a comment begins with ;")]
     UnknownDirective(String),
+    /// `# text`.
+    #[error(
+        "a comment begins with ; and not with #, so Asterisk would skip this line with a warning"
+    )]
+    HashComment,
     /// A directive without what it is about.
     #[error("#{0} names no file, so Asterisk would skip it")]
     NoArgument(String),
+    /// What Asterisk takes for a part of the name.
+    #[error(
+        "there is a byte order mark (U+FEFF) in this line, which Asterisk reads as text; \
+         save the file without it"
+    )]
+    ByteOrderMark,
     /// Asterisk was told not to do it.
     #[error(
         "#exec is skipped, for execincludes of asterisk.conf is off; switch it on or use #include"

@@ -45,6 +45,12 @@ fn with_rules_it_listens_everywhere_unless_told_where() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_a_name() {
+    let said = problems("[acl]\n\u{feff}deny = 10.0.0.1");
+    assert!(said.len() == 1 && said[0].contains("a byte order mark"), "{said:?}");
+}
+
+#[test]
 fn rules_keep_their_order_and_the_first_decides() {
     let settings = good("[acl]\ndeny = 10.0.0.1\npermit = 10.0.0.0/8");
     let permits = |address: &str| settings.acl.permits(address.parse().expect("an address"));

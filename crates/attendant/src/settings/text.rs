@@ -9,6 +9,9 @@ use super::problem::ProblemKind;
 /// Longest line: Asterisk reads into 8192 bytes, with the line's end and NUL.
 pub(super) const LINE_MAX_BYTES: usize = 8190;
 
+/// What of an unknown directive may be said, in bytes.
+const DIRECTIVE_MAX_BYTES: usize = 16;
+
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A line that Asterisk reads.
@@ -43,6 +46,10 @@ impl Line {
             None => Ok(Self::Nothing),
             Some(b'[') => section(line),
             Some(b'#') => directive(line),
+            // With a = it is a name as any other, which is looked at where values are.
+            Some(_) if line.starts_with(BYTE_ORDER_MARK) && !line.contains(&b'=') => {
+                Err(ProblemKind::ByteOrderMark)
+            }
             Some(_) => variable(line),
         }
     }
@@ -84,7 +91,12 @@ fn directive(line: &[u8]) -> Result<Line, ProblemKind> {
     let known = ["include", "tryinclude", "exec"];
     let Some(known) = known.into_iter().find(|one| name.eq_ignore_ascii_case(one.as_bytes()))
     else {
-        return Err(ProblemKind::UnknownDirective(String::from_utf8_lossy(name).into_owned()));
+        let letters = name.iter().take_while(|byte| byte.is_ascii_alphabetic());
+        let name: String = letters.take(DIRECTIVE_MAX_BYTES).map(|b| char::from(*b)).collect();
+        return Err(match name.is_empty() {
+            true => ProblemKind::HashComment,
+            false => ProblemKind::UnknownDirective(name),
+        });
     };
     if argument.is_empty() {
         return Err(ProblemKind::NoArgument(known.to_owned()));
@@ -140,7 +152,7 @@ impl Reader {
             _ => line,
         };
         if line.len() > LINE_MAX_BYTES {
-            return Err(ProblemKind::LongLine);
+            return self.comments.skip(text, number);
         }
         Line::of(&self.comments.without(text, number)?)
     }
@@ -159,6 +171,19 @@ struct Comments {
 }
 
 impl Comments {
+    /// A line that is too long Asterisk skips, to its very end: that is as good as reading it, if it is
+    /// all comment and neither begins one that goes on nor ends one.
+    fn skip(&mut self, line: &[u8], number: u32) -> Result<Line, ProblemKind> {
+        let before = self.open.clone();
+        let text = self.without(line, number);
+        let is_same = self.open == before;
+        self.open = before;
+        match text {
+            Ok(text) if is_same && stripped(&text).is_empty() => Ok(Line::Nothing),
+            _ => Err(ProblemKind::LongLine),
+        }
+    }
+
     /// What of a line is in no comment.
     fn without(&mut self, line: &[u8], number: u32) -> Result<Vec<u8>, ProblemKind> {
         let (mut text, mut from) = (Vec::new(), 0);

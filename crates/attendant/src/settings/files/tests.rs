@@ -98,6 +98,9 @@ fn what_asterisk_would_skip_says_where_it_is_and_what_to_write() {
         ("[acl]\ndeny = ::1\0::2", "NUL"),
         // To Asterisk this comment does not end.
         ("[acl]\n;-- \0 --;\ndeny = ::1", "NUL"),
+        ("[acl]\n# by hand", "pbx_web.conf:2 [acl]: a comment begins with ; and not with #"),
+        ("[acl]\n#", "a comment begins with ;"),
+        ("\u{feff}\u{feff}[acl]", "pbx_web.conf:1: there is a byte order mark (U+FEFF)"),
     ] {
         is_said(&problems(bad), wanted);
     }
@@ -106,9 +109,40 @@ fn what_asterisk_would_skip_says_where_it_is_and_what_to_write() {
 }
 
 #[test]
+fn a_line_that_is_too_long_does_not_matter_if_nothing_of_it_is_read() {
+    let long = " ".repeat(LINE_MAX_BYTES);
+    for comment in ["; deny = ::1", "  ;---", ";-- all of it --;", ";-- of --; ; two"] {
+        let text = format!("[acl]\n{comment}{long}{comment}\ndeny = ::1");
+        assert_eq!(problems(&text), [""; 0], "{comment}");
+    }
+    let within = format!("[acl]\n;--\n{long}deny = ::1\n--;\ndeny = ::1");
+    assert_eq!(problems(&within), [""; 0]);
+    for (begin, end) in [("deny = ::1 ;", ""), (";--", ""), (";--", "--; deny = ::1")] {
+        let text = format!("[acl]\n{begin}{long}{end}");
+        is_said(&problems(&text), "pbx_web.conf:2 [acl]: this line has more than 8190 bytes");
+    }
+    let ended = format!("[acl]\n;--\n{long}--;\ndeny = ::1\n--;");
+    is_said(&problems(&ended), "pbx_web.conf:3 [acl]: this line has more than 8190 bytes");
+}
+
+#[test]
 fn a_line_is_never_in_a_message() {
-    let said = problems("[users]\nadminuser: admin secret");
-    assert!(said.len() == 1 && !said[0].contains("secret"), "{said:?}");
+    for line in [
+        "adminuser: admin secret",
+        "#viewer=bob,$argon2id$secret",
+        "#bob,secret",
+        "# secret",
+        "#secret$",
+        "#adminuserisrootsecret",
+        "\u{feff}# secret",
+    ] {
+        let said = problems(&format!("[users]\n{line}"));
+        let is_in = |word: &str| said[0].contains(word);
+        // Letters may be a directive's name.
+        let is_letters = line == "#secret$";
+        assert!(said.len() == 1 && (is_letters || !is_in("secret")), "{said:?}");
+        assert!(!is_in("argon"), "{said:?}");
+    }
 }
 
 #[test]
@@ -177,7 +211,10 @@ fn every_file_of_a_pattern_is_looked_at() {
     is_said(&with(Some(b"deny ::2")), "/conf/b/2.conf:1 [acl]: there is no =");
     is_said(&with(None), "pbx_web.conf:2 [acl]: \"/conf/b/2.conf\" cannot be read: permission");
     // Asterisk takes the mark away at the very beginning alone, and reads them like one file.
-    is_said(&with(Some(b"\xef\xbb\xbf[acl]")), "/conf/b/2.conf:1 [acl]: there is no =");
+    is_said(
+        &with(Some(b"\xef\xbb\xbf[acl]")),
+        "/conf/b/2.conf:1 [acl]: there is a byte order mark",
+    );
     let open = [main, ("b/1.conf", Some(&b";--"[..])), ("b/2.conf", Some(b"deny = ::2"))];
     is_said(&said_of(&open), "/conf/b/1.conf:1 [acl]: this comment has no end");
     let section = [main, ("b/1.conf", Some(&b"[users]"[..])), ("b/2.conf", Some(b"bob"))];
