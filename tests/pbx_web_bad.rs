@@ -165,7 +165,8 @@ fn its_threads_are_not_real_time_where_asterisk_is() -> Result<()> {
     assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
     let (mut seen, mut others) = (Vec::new(), 0);
     for task in std::fs::read_dir(format!("/proc/{}/task", a.pid()?))? {
-        let stat = std::fs::read_to_string(task?.path().join("stat"))?;
+        // One of Asterisk's may have ended meanwhile.
+        let Ok(stat) = std::fs::read_to_string(task?.path().join("stat")) else { continue };
         let (name, rest) = stat.rsplit_once(')').context("a name")?;
         // proc(5): the state is the third field, the policy the 41st; 2 is SCHED_RR.
         let policy = rest.split_whitespace().nth(41 - 3).context("a policy")?;
@@ -180,7 +181,8 @@ fn its_threads_are_not_real_time_where_asterisk_is() -> Result<()> {
         eprintln!("this machine lets nobody be real-time, so little is shown here");
     }
     seen.sort();
-    assert_eq!(seen, ["pbx_web", "pbx_web-work", "pbx_web-work", "pbx_web-work"]);
+    let workers = ["pbx_web-work"; 5];
+    assert_eq!(seen, [&["pbx_web"], &workers[..]].concat());
     Ok(())
 }
 
