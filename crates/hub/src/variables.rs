@@ -115,6 +115,9 @@ pub(crate) enum VariableError {
     Name(#[from] NameError),
     #[error("there is no universal variable {0}")]
     Missing(String),
+    /// Whoever changed it would send a phone's calls elsewhere, by the trunk's login.
+    #[error("{0} is a phone's registration: only the server that has the phone writes it")]
+    Registration(String),
     #[error("{0}")]
     Invalid(Invalid),
     #[error("the cache servers cannot tell: {0}")]
@@ -236,13 +239,21 @@ impl Variables {
         value: &[u8],
         ttl: Option<Duration>,
     ) -> Result<(), VariableError> {
-        let name = Name::new(name)?;
+        let name = self.variable(name)?;
         self.done(&name, Op::Set { name: &name, value, ttl })
     }
 
     pub(crate) fn delete(&self, name: &str) -> Result<(), VariableError> {
-        let name = Name::new(name)?;
+        let name = self.variable(name)?;
         self.done(&name, Op::Delete { name: &name })
+    }
+
+    /// A variable that is anybody's to change.
+    fn variable(&self, name: &str) -> Result<Name, VariableError> {
+        if self.registration_prefixes().iter().any(|prefix| name.starts_with(prefix)) {
+            return Err(VariableError::Registration(name.into()));
+        }
+        Ok(Name::new(name)?)
     }
 
     fn done(&self, name: &Name, op: Op<'_>) -> Result<(), VariableError> {

@@ -56,13 +56,15 @@ pub(super) struct Registrations {
 /// What to write.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Value {
+pub(super) struct NewValue {
     value: String,
-    /// For how long; for ever if nothing is said.
+    /// For how many seconds, up to ten years; for ever if nothing is said.
     #[serde(default)]
     ttl_s: Option<u64>,
 }
 
+/// What lasts longer, lasts for ever.
+const TTL_MAX_S: u64 = 10 * 365 * 86_400;
 const VARIABLES_MAX: usize = 5000;
 const REGISTRATIONS_MAX: usize = 20_000;
 
@@ -132,24 +134,30 @@ pub(super) async fn registrations(
     Ok(Json(ask.await?))
 }
 
-/// Write a variable.
-#[utoipa::path(put, path = "/api/variables/{name}", tag = "variables", request_body = Value,
-    params(("name" = String, Path)), responses((status = 204), (status = 422, body = Words), (status = 503, body = Words)))]
+/// Write a variable. Registrations are their servers' to write.
+#[utoipa::path(put, path = "/api/variables/{name}", tag = "variables", request_body = NewValue,
+    params(("name" = String, Path)), responses((status = 204), (status = 409, body = Words),
+        (status = 422, body = Words), (status = 503, body = Words)))]
 pub(super) async fn put(
     State(hub): State<Arc<Hub>>,
     Operator(who): Operator,
     Path(name): Path<String>,
-    Body(Value { value, ttl_s }): Body<Value>,
+    Body(NewValue { value, ttl_s }): Body<NewValue>,
 ) -> Result<StatusCode, Problem> {
+    if ttl_s.is_some_and(|ttl_s| !(1..=TTL_MAX_S).contains(&ttl_s)) {
+        let cure = format!("say 1 to {TTL_MAX_S} seconds, or nothing for ever");
+        return Err(Problem::invalid("that is no time to live for", cure));
+    }
     let named = name.clone();
     let ttl = ttl_s.map(Duration::from_secs);
     let set = move |variables: &Variables| variables.set(&named, value.as_bytes(), ttl);
     change(&hub, who.entry("variable set", name), set).await
 }
 
-/// Delete a variable.
+/// Delete a variable. Registrations are their servers' to delete.
 #[utoipa::path(delete, path = "/api/variables/{name}", tag = "variables",
-    params(("name" = String, Path)), responses((status = 204), (status = 404, body = Words), (status = 503, body = Words)))]
+    params(("name" = String, Path)), responses((status = 204), (status = 404, body = Words),
+        (status = 409, body = Words), (status = 503, body = Words)))]
 pub(super) async fn delete(
     State(hub): State<Arc<Hub>>,
     Operator(who): Operator,
@@ -179,6 +187,10 @@ impl From<VariableError> for Problem {
     fn from(error: VariableError) -> Self {
         let (status, cure) = match &error {
             VariableError::Missing(_) => (StatusCode::NOT_FOUND, ""),
+            VariableError::Registration(_) => (
+                StatusCode::CONFLICT,
+                "unregister the phone there; a record that is left over ends with its lease",
+            ),
             VariableError::Unreachable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "it may have been done; read it before you try again",
