@@ -1,7 +1,9 @@
 //! Beginning and ending.
 
+use std::fs::{File, TryLockError};
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use universal::settings::Settings;
 
 use crate::config::{Config, ServerConfig};
-use crate::db::{Db, DbError};
+use crate::db::{self, Db, DbError};
 use crate::door::Door;
 use crate::history::{self, Past};
 use crate::hub::Hub;
@@ -40,6 +42,12 @@ pub enum HubError {
     /// The database.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// Another hub has the folder: each would write its own history, and count wrong passwords by itself.
+    #[error("{0}: another hub runs on that folder: end it first, or give this one its own `data`")]
+    Taken(PathBuf),
+    /// The folder's lock.
+    #[error("{0}: {1}")]
+    Lock(PathBuf, std::io::Error),
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -72,6 +80,12 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), HubError> {
     let db = Db::open(&config.database())?;
+    let _lock = lock(&config.data)?;
+    if db.now(|db| db::users::list(db))?.is_empty() {
+        tracing::warn!(
+            "nobody can log in yet: tandem user add NAME --role administrator makes the first user"
+        );
+    }
     let tls = if config.is_tls() { Some(tls::prepare(&config)?) } else { None };
     let fingerprint = tls.as_ref().and_then(|(_, fingerprint)| *fingerprint);
     let variables = settings.map(Variables::start).transpose()?.map(Arc::new);
@@ -134,6 +148,18 @@ pub async fn serve(
     served.map_err(HubError::Serve)
 }
 
+/// Holds the folder for as long as the file is open.
+fn lock(data: &Path) -> Result<File, HubError> {
+    let path = data.join("hub.lock");
+    let failed = |error| HubError::Lock(path.clone(), error);
+    let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(HubError::Taken(data.into())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
 /// Nobody holds a connection by saying nothing.
 fn bound<E>(http: &mut Builder<E>) {
     http.http1().timer(TokioTimer::new()).header_read_timeout(FIRST_REQUEST_TIMEOUT);
@@ -164,4 +190,20 @@ fn ami_line(
             () = watch(&ami, &server.allow, &mut from_line, &to_line) => {}
         }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_hub_has_a_folder_until_it_ends() {
+        let folder = std::env::temp_dir().join(format!("tandem-hub-lock-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let first = lock(&folder).expect("it is free");
+        assert!(matches!(lock(&folder), Err(HubError::Taken(of)) if of == folder));
+        drop(first);
+        assert!(lock(&folder).is_ok());
+        std::fs::remove_dir_all(&folder).expect("it is there");
+    }
 }

@@ -1,6 +1,6 @@
 //! Wrong passwords make the next try wait: by who is tried, and by where it comes from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -16,15 +16,20 @@ enum Key {
     Address(IpAddr),
 }
 
+/// How many users are remembered with an address that they came in from.
+const GOOD_MAX: usize = 1000;
+
 /// Wrong tries of late.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     tries: Tries<Key>,
+    /// Who came in from where, the oldest first: whoever knows a name cannot keep its user out there.
+    good: VecDeque<[Key; 2]>,
 }
 
 impl Default for Throttle {
     fn default() -> Self {
-        Self { tries: Tries::new(KEPT_MAX) }
+        Self { tries: Tries::new(KEPT_MAX), good: VecDeque::new() }
     }
 }
 
@@ -33,7 +38,9 @@ impl Throttle {
     /// [`Self::right`] says otherwise, so that many at once are no way around.
     pub(crate) fn begin(&mut self, now: Instant, user: &str, from: IpAddr) -> Option<Duration> {
         let keys = keys(user, from);
-        let next = keys.iter().filter_map(|key| self.tries.next(key)).max();
+        let [_, address] = &keys;
+        let counted = if self.good.contains(&keys) { std::slice::from_ref(address) } else { &keys };
+        let next = counted.iter().filter_map(|key| self.tries.next(key)).max();
         if let Some(wait) = next.and_then(|next| next.checked_duration_since(now))
             && !wait.is_zero()
         {
@@ -48,9 +55,16 @@ impl Throttle {
     /// The password was right: the user's wrong ones are forgotten. Those of the address are not,
     /// or whoever has one account could try others' for ever; this one is taken back.
     pub(crate) fn right(&mut self, user: &str, from: IpAddr) {
-        let [user, address] = keys(user, from);
-        self.tries.forget(&user);
-        self.tries.take_back(&address);
+        let keys = keys(user, from);
+        let [user, address] = &keys;
+        self.tries.forget(user);
+        self.tries.take_back(address);
+        if !self.good.contains(&keys) {
+            if self.good.len() >= GOOD_MAX {
+                self.good.pop_front();
+            }
+            self.good.push_back(keys);
+        }
     }
 
     /// The password was right, and more is asked for: this try is taken back, and no other. Wrong codes go on
@@ -127,6 +141,21 @@ mod tests {
         throttle.right("eve", HERE);
         assert_eq!(wait_of(&mut throttle, now, "ann", HERE), 0);
         assert_eq!(wait_of(&mut throttle, now, "ann", HERE), 1, "eve's account did not help");
+    }
+
+    #[test]
+    fn whoever_knows_a_name_keeps_its_user_out_nowhere_that_they_came_in_from() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        assert_eq!(wait_of(&mut throttle, now, "ann", HERE), 0);
+        throttle.right("ann", HERE);
+        for number in 0..20 {
+            wait_of(&mut throttle, now, "ann", IpAddr::from([127, 0, 1, number]));
+        }
+        assert_eq!(wait_of(&mut throttle, now, "ann", THERE), 1);
+        for _ in 0..5 {
+            assert_eq!(wait_of(&mut throttle, now, "ann", HERE), 0);
+        }
+        assert_eq!(wait_of(&mut throttle, now, "ann", HERE), 1, "and guesses nothing from there");
     }
 
     #[test]

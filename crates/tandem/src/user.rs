@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::out::{Out, complain};
+use crate::text::escaped;
 
 /// Adds, lists, changes and removes users of the hub.
 #[derive(Debug, Args)]
@@ -143,6 +144,7 @@ fn list(db: &Db, json: bool) -> anyhow::Result<Exit> {
             out.json(&Row { name, role, totp, created_ms, last_login_ms })?;
         } else {
             let codes = if totp { "  with codes" } else { "" };
+            let name = escaped(name.as_bytes());
             out.line(format_args!("{name:width$}  {}{codes}", role.word()))?;
         }
     }

@@ -102,7 +102,7 @@ impl Problem {
     }
 
     pub(crate) fn not_permitted(is: Role, needed: Role) -> Self {
-        let error = format!("a {} may not do that", is.word());
+        let error = format!("the role of {} may not do that", is.word());
         let cure = format!("ask an administrator for the role of {}", needed.word());
         Self::new(StatusCode::FORBIDDEN, error, cure)
     }
@@ -175,7 +175,9 @@ impl From<ActError> for Problem {
             ActError::NotPermitted => {
                 (StatusCode::FORBIDDEN, "manager.conf: `read` and `write` of that user")
             }
-            ActError::Asterisk(_) => (StatusCode::CONFLICT, "it may be over already"),
+            ActError::Asterisk(_) => {
+                (StatusCode::CONFLICT, "it may be over already, or never have been there")
+            }
             ActError::Unknown(_) | ActError::Late => {
                 (StatusCode::GATEWAY_TIMEOUT, "look whether it was, before you try again")
             }

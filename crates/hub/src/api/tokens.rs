@@ -21,7 +21,7 @@ pub(super) struct NewToken {
     /// What it is for.
     name: String,
     role: Role,
-    /// Until it ends; never if nothing is said.
+    /// Until it ends, 1 to 3650; never if nothing is said.
     #[serde(default)]
     days: Option<u32>,
 }
@@ -34,6 +34,7 @@ pub(super) struct Made {
 }
 
 const DAY_MS: i64 = 86_400_000;
+const DAYS_MAX: u32 = 3650;
 const NAME_MAX_BYTES: usize = 64;
 
 /// All tokens.
@@ -56,6 +57,10 @@ pub(super) async fn add(
     if !(1..=NAME_MAX_BYTES).contains(&new.name.len()) || new.name.chars().any(char::is_control) {
         let cure = "say what it is for, in 1 to 64 bytes";
         return Err(Problem::invalid("that is no name for a token", cure));
+    }
+    if new.days.is_some_and(|days| !(1..=DAYS_MAX).contains(&days)) {
+        let cure = format!("say 1 to {DAYS_MAX} days, or nothing for ever");
+        return Err(Problem::invalid("a token is not good for so many days", cure));
     }
     let token = secret::new().map_err(|error| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), "try again")

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Each brings the schema one number up. Never changed once they were released: a new one is added.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     r"
 CREATE TABLE user (
     name TEXT PRIMARY KEY,
@@ -83,6 +83,21 @@ CREATE INDEX call_history_at ON call_history (began_ms);
 -- Else it was there at ended_ms, and gone when its server was seen again.
 ALTER TABLE call_history ADD COLUMN end_seen INTEGER NOT NULL DEFAULT 1;
 ",
+    r"
+-- The audit log names tokens by their number: none is given twice.
+CREATE TABLE token_numbered (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    hash BLOB NOT NULL UNIQUE,
+    role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'administrator')),
+    created_ms INTEGER NOT NULL,
+    used_ms INTEGER,
+    expires_ms INTEGER
+) STRICT;
+INSERT INTO token_numbered SELECT id, name, hash, role, created_ms, used_ms, expires_ms FROM token;
+DROP TABLE token;
+ALTER TABLE token_numbered RENAME TO token;
+",
 ];
 
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -120,12 +135,19 @@ mod tests {
              VALUES (1, 2, 'A', '1.1', 'in', 1)",
         )
         .expect("a call");
+        let add = "INSERT INTO token (name, hash, role, created_ms) VALUES (?1, cast(?1 AS BLOB), 'viewer', 1)";
+        db.execute(add, ["first"]).expect("a token");
         assert_eq!(prepare(&mut db), Ok(VERSION));
         let calls = crate::db::history::calls(&db, 10, 10).expect("its past");
         assert_eq!(
             calls.iter().map(|call| (call.ended_ms, call.end_seen)).collect::<Vec<_>>(),
             [(2, true)]
         );
+        let tokens = crate::db::tokens::list(&db).expect("the tokens");
+        assert_eq!(tokens.iter().map(|it| (it.id, &*it.name)).collect::<Vec<_>>(), [(1, "first")]);
+        crate::db::tokens::remove(&db, 1).expect("it is there");
+        db.execute(add, ["second"]).expect("another");
+        assert_eq!(db.last_insert_rowid(), 2, "no number is given twice");
         assert_eq!(prepare(&mut db), Ok(VERSION), "and once is enough");
     }
 }

@@ -134,22 +134,25 @@ pub type Changed = rusqlite::Result<Result<(), NotChanged>>;
 /// Not a user's name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "a user's name has 1 to {NAME_MAX_BYTES} bytes, without blanks, colons, slashes and control characters"
+    "a user's name has 1 to {NAME_MAX_BYTES} bytes: letters, digits and signs, but no colon, no slash and no dash \
+     at its beginning; and `shell` is nobody's name"
 )]
 pub struct NoName;
 
 /// Longest name, in bytes.
 pub const NAME_MAX_BYTES: usize = 64;
 
-/// Whether a user may be called so. A colon would make it look like a token in the audit log.
+/// Whether a user may be called so. A colon would make it look like a token in the audit log, and `shell` there is
+/// whoever was at the hub's machine; what turns the direction of text is no letter.
 ///
 /// # Errors
 ///
 /// [`NoName`].
 pub fn check_name(name: &str) -> Result<(), NoName> {
-    let is_plain = |c: char| !c.is_control() && !c.is_whitespace() && c != ':' && c != '/';
+    let is_plain = |c: char| c.is_alphanumeric() || (c.is_ascii_graphic() && c != ':' && c != '/');
     let is_name = (1..=NAME_MAX_BYTES).contains(&name.len()) && name.chars().all(is_plain);
-    is_name.then_some(()).ok_or(NoName)
+    let is_taken = name.starts_with('-') || name.eq_ignore_ascii_case("shell");
+    (is_name && !is_taken).then_some(()).ok_or(NoName)
 }
 
 /// Removes a user, and with it all sessions.
