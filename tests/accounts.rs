@@ -1,5 +1,7 @@
 //! Who may do what at the hub: users, sessions, tokens, one-time codes, addresses.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -7,6 +9,32 @@ use serde_json::{Value, json};
 use tandem_lab::{Api, Hub, Lab, wait_until};
 use tandem_tests::hub::{PASSWORD, SOON, text, with_users, wrong_code};
 use totp_rs::{Builder, Secret};
+
+/// As many connections as an address may have, with half a request on each.
+#[test]
+fn whoever_has_not_said_who_they_are_gives_way_to_the_next() -> Result<()> {
+    let lab = Lab::builder("hub-crowd").without_server("A").without_server("B");
+    let lab = lab.without_server("gateway").caches(0).start()?;
+    let hub = with_users(lab.hub().start()?)?;
+    let api = hub.log_in("vera", PASSWORD)?;
+    let seq = api.get("/api/state")?["seq"].as_u64().context("a sequence")?;
+    let events = api.events(seq)?;
+    let (url, mut crowd) = (hub.url(), Vec::new());
+    let address = url.strip_prefix("http://").context("an address")?;
+    for _ in 0..300 {
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: hub\r\n")?;
+        crowd.push(stream);
+    }
+    assert_eq!(hub.anonymous().ask("GET", "/healthz", None)?.status, 200);
+    let mut first = crowd.swap_remove(0);
+    first.set_read_timeout(Some(SOON))?;
+    let ended = first.read(&mut [0]);
+    ensure!(!matches!(&ended, Ok(1)), "the first that came gives way: {ended:?}");
+    events.wait("who is known stays", SOON, |name, _| name == "tick")?;
+    hub.log_in("otto", PASSWORD)?;
+    Ok(())
+}
 
 #[test]
 fn logins_are_throttled_and_sessions_end() -> Result<()> {

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, Method};
 
 use crate::api::Problem;
 use crate::db::{self, Entry, Outcome, Role};
+use crate::door::Place;
 use crate::hub::{Hub, lock, now_ms};
 use crate::secret::{self, Hash};
 
@@ -149,6 +150,9 @@ where
         let hub = Arc::<Hub>::from_ref(state);
         let address = address(parts);
         let who = Self::find(&hub, &parts.headers, address).await?.ok_or_else(Problem::nobody)?;
+        if let Some(place) = parts.extensions.get::<Arc<Place>>() {
+            place.is_of_somebody();
+        }
         let changes = !matches!(parts.method, Method::GET | Method::HEAD);
         if let Some(session) = who.session.as_ref().filter(|_| changes) {
             let shown = parts.headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
