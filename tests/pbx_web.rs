@@ -99,6 +99,14 @@ fn a_mistake_in_the_file_or_a_port_that_is_taken_keeps_it_from_loading_and_says_
     office.load()?;
     assert_eq!(office.as_viewer().get("/api/status")?.status, 200);
 
+    // What the next start would fail at is refused now, though TLS needs that start.
+    office.write(&good.replace("[users]", "tlsenable = yes\ntlscertfile = /nope.pem\n[users]"))?;
+    assert!(office.reload().is_err());
+    a.wait_log("TLS of pbx_web.conf: ", SOON)?;
+    office.write(&good)?;
+    office.reload()?;
+    assert!(!a.log_text()?.contains("tls of pbx_web.conf is another now"), "nothing was changed");
+
     // Nor does a file that is gone, or cannot be read, lock everybody out.
     let path = a.home().join("etc/pbx_web.conf");
     std::fs::remove_file(&path)?;
@@ -285,6 +293,11 @@ fn the_access_list_is_asked_first_in_its_order_and_a_reload_changes_it() -> Resu
     office.configure("port = 8012", "permit = 127.0.0.5\n")?;
     a.wait_log("port of pbx_web.conf is another now, which needs a new start", SOON)?;
     assert!(!is_let_in(&from(1)) && is_let_in(&from(5)));
+
+    // Nor is it hidden that nobody is let in.
+    office.configure("", "deny = 127.0.0.5\n")?;
+    a.wait_log("[acl] has no permit, so nobody is let in", SOON)?;
+    assert!(!is_let_in(&from(1)) && !is_let_in(&from(5)));
     Ok(())
 }
 

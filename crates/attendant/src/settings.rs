@@ -129,6 +129,12 @@ impl Settings {
         if is_afar && self.acl.rules().is_empty() {
             warnings.push("[acl] has no rule any more, so nobody but this machine is let in");
         }
+        if !self.acl.rules().is_empty() && !self.acl.rules().iter().any(|rule| rule.permits) {
+            warnings.push(
+                "[acl] has no permit, so nobody is let in, not even this machine; write who may \
+                 connect",
+            );
+        }
         if is_afar && self.tls.is_none() {
             warnings.push("passwords are sent in the clear; set tlsenable=yes and tlscertfile");
         }
@@ -196,7 +202,7 @@ impl Reader {
                 self.port = Some(port.ok_or_else(|| ProblemKind::BadPort(value.into()))?);
             }
             "bind" | "bindaddr" => {
-                let bind = value.parse().map_err(|_| ProblemKind::BadBind(value.into()))?;
+                let bind = address(value).ok_or_else(|| ProblemKind::BadBind(value.into()))?;
                 self.bind = Some((bind, place(line)));
             }
             "tlsenable" => self.tls = is_yes(value)?.then(|| place(line)),
@@ -295,6 +301,15 @@ fn is_yes(value: &str) -> Result<bool, ProblemKind> {
         "yes" | "true" | "y" | "t" | "1" | "on" => Ok(true),
         "no" | "false" | "n" | "f" | "0" | "off" => Ok(false),
         _ => Err(ProblemKind::BadSwitch(value.into())),
+    }
+}
+
+/// An IPv6 one may be in brackets, as it is in addresses of pages.
+fn address(value: &str) -> Option<IpAddr> {
+    let bare = value.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match bare {
+        Some(bare) => bare.parse().ok().map(IpAddr::V6),
+        None => value.parse().ok(),
     }
 }
 

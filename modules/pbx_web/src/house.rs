@@ -68,9 +68,13 @@ impl House {
         match &self.running {
             None => self.running = begin(&settings)?,
             Some(running) => {
-                let files = running.certificate.as_ref().zip(settings.tls.as_ref());
-                if let Some((certificate, files)) = files {
-                    certificate.replace(configuration::certificate(files)?);
+                // Also where TLS needs a new start: that would fail then.
+                let files = settings.tls.as_ref();
+                let context = files.map(configuration::certificate).transpose()?;
+                let replaced = running.certificate.as_ref().zip(context);
+                let has_replaced = replaced.is_some();
+                if let Some((certificate, context)) = replaced {
+                    certificate.replace(context);
                 }
                 let needs_restart = running.attendant.reload(settings.clone());
                 if !settings.is_on() {
@@ -82,7 +86,7 @@ impl House {
                 warn(&running.attendant.in_force());
                 for name in needs_restart {
                     // Another certificate is in force already.
-                    if name != "tls" || files.is_none() {
+                    if name != "tls" || !has_replaced {
                         asterisk::warning!(
                             "{name} of pbx_web.conf is another now, which needs a new start: \
                              module unload pbx_web.so, module load pbx_web.so"

@@ -60,7 +60,8 @@ pub enum ProblemKind {
     BadPort(String),
     /// No address.
     #[error(
-        "{0:?} is no address; write one of this machine's, 0.0.0.0 for all of IPv4, or :: for all"
+        "{0:?} is no address; write one of this machine's, 0.0.0.0 for all of IPv4, or :: for all; \
+         the port has a line of its own"
     )]
     BadBind(String),
     /// No yes and no no.
@@ -96,8 +97,11 @@ pub enum ProblemKind {
          or leave bind away"
     )]
     OpenBind(std::net::IpAddr),
-    /// A user without a hash.
-    #[error("a user is written as NAME,HASH; `pbx_web passwd NAME` in the CLI prints the line")]
+    /// A user without a hash. A module that did not load because of it has no command that prints one.
+    #[error(
+        "a user is written as NAME,HASH; take this line out, load the module, and `pbx_web passwd \
+         NAME` in the CLI prints one to write in its place"
+    )]
     BadUser,
     /// A name that would be confusing.
     #[error(
@@ -106,8 +110,8 @@ pub enum ProblemKind {
     BadUserName(String),
     /// The hash is not one of argon2id, or has limits that would take a server down.
     #[error(
-        "the password of {0} is not hashed as it should be; `pbx_web passwd {0}` in the CLI prints \
-         the line"
+        "the password of {0} is not hashed as it should be; take this line out, load the module, \
+         and `pbx_web passwd {0}` in the CLI prints one to write in its place"
     )]
     BadHash(String),
     /// No line of any kind: Asterisk only warns, and skips it.

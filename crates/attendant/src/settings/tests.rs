@@ -45,6 +45,23 @@ fn with_rules_it_listens_everywhere_unless_told_where() {
 }
 
 #[test]
+fn an_address_of_ipv6_may_be_in_brackets() {
+    assert_eq!(good("[general]\nbind = [::1]"), good("[general]\nbind = ::1"));
+}
+
+#[test]
+fn a_list_that_only_denies_is_worth_a_warning_wherever_it_listens() {
+    let users = format!("[users]\nviewer = a,{HASH}\n");
+    let warns = |text: &str| {
+        let warnings = good(&format!("{users}{text}")).warnings();
+        warnings.iter().any(|warning| warning.contains("[acl] has no permit"))
+    };
+    assert!(warns("[acl]\ndeny = 10.0.0.1"));
+    assert!(warns("[general]\nbind = ::1\n[acl]\ndeny = 10.0.0.1\ndeny = ::/0"));
+    assert!(!warns("[acl]\ndeny = 10.0.0.1\npermit = ::1") && !warns(""));
+}
+
+#[test]
 fn a_byte_order_mark_is_no_part_of_a_name() {
     let said = problems("[acl]\n\u{feff}deny = 10.0.0.1");
     assert!(said.len() == 1 && said[0].contains("a byte order mark"), "{said:?}");
@@ -88,6 +105,9 @@ fn each_mistake_says_where_it_is_and_what_to_write() {
         ("[general]\nport = x", "is no port"),
         ("[general]\nport = 1\nport = 2", "pbx_web.conf:3 [general]: port is there twice"),
         ("[general]\nbind = eth0", "is no address; write one of this machine's"),
+        ("[general]\nbind = [::1]:8011", "the port has a line of its own"),
+        ("[general]\nbind = [127.0.0.1]", "is no address"),
+        ("[general]\nbind = [::]", "write who may connect"),
         ("[general]\nbind = 0.0.0.0", "write who may connect"),
         ("[general]\nbind = ::", "write who may connect"),
         ("[general]\nbind = ::ffff:0.0.0.0", "write who may connect"),
@@ -104,8 +124,8 @@ fn each_mistake_says_where_it_is_and_what_to_write() {
         ("[general]\nhostnames = http://pbx/", "is no host name"),
         ("[general]\nhostnames = pbx:8011", "is no host name"),
         ("[usres]\nviewer = a,b", "there is no section of that name"),
-        ("[users]\nadminuser = admin", "`pbx_web passwd NAME`"),
-        ("[users]\nadminuser = admin,secret", "`pbx_web passwd admin`"),
+        ("[users]\nadminuser = admin", "load the module, and `pbx_web passwd NAME`"),
+        ("[users]\nadminuser = admin,secret", "load the module, and `pbx_web passwd admin`"),
         (
             "[users]\nadminuser = $argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA",
             "written as NAME,HASH",
