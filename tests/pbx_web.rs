@@ -487,7 +487,9 @@ fn first_bytes(office: &Office<'_>, bytes: &[u8]) -> Result<Vec<u8>> {
 
 #[test]
 fn it_is_looked_at_and_run_from_a_browser() -> Result<()> {
-    let lab = lab("web-browser").start()?;
+    let turned = "[bidi\u{202e}name]\ntype = endpoint\n";
+    let lab =
+        lab("web-browser").server("A", |server| server.append("pjsip.conf", turned)).start()?;
     let a = lab.a();
     let office = Office::open(a)?;
     let browser = lab.browser()?;
@@ -516,6 +518,7 @@ fn it_is_looked_at_and_run_from_a_browser() -> Result<()> {
     browser.see_gone("row", "PJSIP/202-")?;
     page("Peers")?;
     browser.step(&json!({ "do": "see", "role": "row", "matches": "^200 PJSIP .*online" }))?;
+    browser.see("row", r"bidi\u{202e}name PJSIP")?;
 
     page("Console")?;
     let write = |text: &str| {
@@ -536,6 +539,12 @@ fn it_is_looked_at_and_run_from_a_browser() -> Result<()> {
     assert_eq!(completed, true, "Asterisk's own completion");
     browser.step(&json!({ "do": "press", "key": "Enter" }))?;
     browser.see_text("System uptime:")?;
+    write("core show turned\u{202e}about")?;
+    browser.step(&json!({ "do": "press", "key": "Enter" }))?;
+    browser.see_text(r"No such command 'core show turned\u{202e}about'")?;
+    let has_lines = json!({ "do": "evaluate", "script":
+        "document.querySelector('.run pre').textContent.trim().includes('\\n')" });
+    assert_eq!(browser.step(&has_lines)?, true, "lines stay lines");
     page("Log")?;
     browser.see("heading", "Log")?;
 

@@ -80,14 +80,26 @@ pub(crate) fn clean(bytes: &[u8]) -> String {
     text
 }
 
-/// What somebody says of themselves, for a line of a log: control characters become blanks, and it
-/// is not longer than a line.
+/// What somebody says of themselves, for a line of a log: what is hidden becomes blanks, and it is
+/// not longer than a line.
 pub(crate) fn for_log(text: &str) -> String {
     const MOST_CHARS: usize = 200;
-    text.chars().take(MOST_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().take(MOST_CHARS).map(|c| if is_hidden(c) { ' ' } else { c }).collect()
 }
 
-/// For a page.
+/// Whether it shows nothing, or turns the direction of what stands around it: control and format
+/// characters, but for the joiners that scripts and emoji need. pages/app.js has the same list.
+fn is_hidden(character: char) -> bool {
+    match character {
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}' => {
+            true
+        }
+        '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' => true,
+        other => other.is_control(),
+    }
+}
+
+/// For a page, where nothing that it says may be hidden.
 pub(crate) fn for_html(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for character in text.chars() {
@@ -97,6 +109,7 @@ pub(crate) fn for_html(text: &str) -> String {
             '>' => html.push_str("&gt;"),
             '"' => html.push_str("&quot;"),
             '\'' => html.push_str("&#39;"),
+            hidden if is_hidden(hidden) => html.extend(hidden.escape_unicode()),
             other => html.push(other),
         }
     }
@@ -124,6 +137,15 @@ mod tests {
     #[test]
     fn html_is_text() {
         assert_eq!(for_html("<a href='x'>&\""), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;");
+    }
+
+    #[test]
+    fn what_is_hidden_is_seen_on_a_page_and_blank_in_a_log() {
+        let said = "a\u{202e}b\u{2066}\n\u{9b}\u{200b}";
+        assert_eq!(for_html(said), r"a\u{202e}b\u{2066}\u{a}\u{9b}\u{200b}");
+        assert_eq!(for_log(said), "a b    ");
+        let plain = "Grüße, שלום, क्\u{200d}ष";
+        assert_eq!((for_html(plain), for_log(plain)), (plain.into(), plain.into()));
     }
 
     proptest! {

@@ -33,7 +33,7 @@ function leave() {
 }
 
 function complain(error) {
-  $('problem').textContent = error instanceof Refused ? error.message : 'The server cannot be reached.';
+  write($('problem'), error instanceof Refused ? error.message : 'The server cannot be reached.');
   $('problem').hidden = false;
 }
 
@@ -43,15 +43,26 @@ function content() {
 
 // --- Text and tables
 
+/** What shows nothing, or turns the direction of what stands around it; text.rs has the same list. */
+const HIDDEN =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+const spelt = (hidden) => `\\u{${hidden.charCodeAt(0).toString(16)}}`;
+
+/** A name or another single piece of text: nothing of it is hidden. */
+const visible = (text) => String(text ?? '').replace(HIDDEN, spelt);
+
+/** What has lines and tabs of its own, which stay. */
+const visibleLines = (text) => text.replace(HIDDEN, (hidden) => (/[\n\t]/.test(hidden) ? hidden : spelt(hidden)));
+
 function make(tag, text, name) {
   const element = document.createElement(tag);
-  if (text !== undefined) element.textContent = text;
+  if (text !== undefined) element.textContent = visibleLines(text);
   if (name) element.className = name;
   return element;
 }
 
 function write(element, text) {
-  const said = String(text ?? '');
+  const said = visible(text);
   if (element.textContent !== said) element.textContent = said;
 }
 
@@ -313,7 +324,7 @@ function showRun(view) {
     run.leave.addEventListener('click', () => ask(`/api/console/${view.id}`, 'DELETE').catch(complain));
     run.output = make('pre');
     run.mark = make('p', '', 'mark');
-    head.append(make('b', view.command), run.state, run.leave);
+    head.append(make('b', visible(view.command)), run.state, run.leave);
     run.element.append(head, run.output, run.mark);
     $('runs').append(run.element);
     runs.set(view.id, run);
@@ -358,7 +369,7 @@ function followConsole() {
   };
   const events = {
     command: (view) => atEnd(() => showRun(view)),
-    output: ({ id, text }) => atEnd(() => runs.get(id)?.output.append(text)),
+    output: ({ id, text }) => atEnd(() => runs.get(id)?.output.append(visibleLines(text))),
   };
   stopConsole = follow('/api/console/events', events, (state) => {
     // It begins with what there is.
@@ -390,7 +401,8 @@ let chosen = -1;
 function showCandidates(candidates) {
   chosen = -1;
   $('candidates').replaceChildren(...candidates.map((text, nth) => {
-    const item = make('li', text);
+    const item = make('li', visible(text));
+    item.dataset.word = text;
     item.role = 'option';
     item.id = `candidate-${nth}`;
     item.addEventListener('click', () => take(text));
@@ -445,7 +457,7 @@ function commandKey(event) {
     choose(-1);
   } else if (event.key === 'Enter' && isOpen && chosen >= 0) {
     event.preventDefault();
-    take($('candidates').children[chosen].textContent);
+    take($('candidates').children[chosen].dataset.word);
   } else if (event.key === 'Escape') {
     showCandidates([]);
   } else if (event.key === 'ArrowUp' || event.key === 'ArrowDown') {
