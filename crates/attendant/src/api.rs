@@ -141,7 +141,10 @@ impl Desk {
     }
 
     fn variables(&self, request: &Request) -> Answer {
-        let prefix = query(request, "prefix").unwrap_or_default();
+        let prefix = match query(request, "prefix") {
+            Ok(prefix) => prefix.unwrap_or_default(),
+            Err(refusal) => return now(refusal),
+        };
         if !universal::is_prefix(&prefix) {
             return now(reply::refusal(422, "a prefix is the beginning of a name, without blanks"));
         }
@@ -184,7 +187,10 @@ impl Desk {
     }
 
     fn complete(&self, request: &Request) -> Answer {
-        let line = query(request, "line").unwrap_or_default();
+        let line = match query(request, "line") {
+            Ok(line) => line.unwrap_or_default(),
+            Err(refusal) => return now(refusal),
+        };
         let Some(command) = control::completion(&line) else {
             return now(reply::value(200, &Candidates { candidates: Vec::new() }));
         };
@@ -198,7 +204,13 @@ impl Desk {
     }
 
     fn log_lines(&self, request: &Request) -> Response {
-        let after = query(request, "after").and_then(|after| after.parse::<u64>().ok());
+        let after = match query(request, "after") {
+            Ok(after) => after.map(|text| text.parse::<u64>()).transpose(),
+            Err(refusal) => return refusal,
+        };
+        let Ok(after) = after else {
+            return reply::refusal(400, "after is the number of a line of the log");
+        };
         let from = after.map_or(0, |after| after.saturating_add(1)).min(self.log.next_seq());
         let (lines, missed) = self.log.since(from, LOG_LINES);
         let lines: Vec<_> = lines.collect();
@@ -322,6 +334,24 @@ fn json_of<T: for<'d> Deserialize<'d>>(request: &Request) -> Result<T, Response>
         .map_err(|_| reply::refusal(400, "the JSON is broken, or something is missing in it"))
 }
 
-fn query(request: &Request, name: &str) -> Option<String> {
-    httpd::pairs(&request.query).find(|(is, _)| is == name).map(|(_, value)| value)
+/// The one value that may stand behind the `?`. Whoever errs there would get an answer to a question
+/// that they did not ask.
+fn query(request: &Request, name: &str) -> Result<Option<String>, Response> {
+    let refused = |why: &str| {
+        let may_be = format!("behind the ? may be {name}=TEXT, once, percent-encoded UTF-8");
+        reply::refusal(400, &format!("{why}; {may_be}"))
+    };
+    let mut found = None;
+    for part in request.query.split('&').filter(|part| !part.is_empty()) {
+        let Some((is, value)) = httpd::pairs(part).next() else {
+            return Err(refused("the query cannot be read"));
+        };
+        if is != name {
+            return Err(refused("the query has a name that is not known here"));
+        }
+        if found.replace(value).is_some() {
+            return Err(refused(&format!("{name} is there twice")));
+        }
+    }
+    Ok(found)
 }

@@ -56,6 +56,13 @@ fn the_page_without_script_has_channels_in_their_order() {
     let page = rig.admin().get("/plain").body;
     let at = |name: &str| page.find(name).expect("it is there");
     assert!(at("IAX2/b-1") < at("PJSIP/1-1") && at("PJSIP/1-1") < at("PJSIP/9-1"), "{page}");
+    let turned = channel("PJSIP/\u{202e}9-1", "1", "Up", ["1", "2"]);
+    *rig.fake.state.channels.lock().expect("unpoisoned") = vec![turned];
+    rig.wait_until("its marks are seen", || {
+        let page = rig.admin().get("/plain").body;
+        assert!(!page.contains('\u{202e}'), "{page}");
+        page.contains(r"PJSIP/\u{202e}9-1")
+    });
 }
 
 #[test]
@@ -97,6 +104,33 @@ fn universal_variables_are_there_if_the_module_is() {
     assert_eq!(variables["variables"][0]["value"], "serverA");
     let injected = admin.get("/api/variables?prefix=x%22+%22core+stop+now");
     assert_eq!(injected.status, 422, "a prefix is no way to a command");
+}
+
+#[test]
+fn a_query_that_is_not_understood_is_refused_and_says_what_may_be_there() {
+    let rig = Rig::new();
+    rig.fake.state.has_universal.store(true, Ordering::SeqCst);
+    let admin = rig.admin();
+    for (path, name) in
+        [("/api/variables", "prefix"), ("/api/console/complete", "line"), ("/api/log", "after")]
+    {
+        let broken = ["%zz", "%", "%00", "%ff", "1&%zz", "1&x=2", "1&after", "1&prefix=1&line=1"];
+        let queries = broken.map(|value| format!("{name}={value}"));
+        for query in queries.iter().map(String::as_str).chain(["prefx=X", "%ff", "=", "x"]) {
+            let reply = admin.get(&format!("{path}?{query}"));
+            assert_eq!(reply.status, 400, "{path}?{query}");
+            let may_be = format!("may be {name}=TEXT");
+            let error = reply.json()["error"].to_string();
+            assert!(error.contains(&may_be), "{path}?{query} says {error}");
+        }
+        let twice = admin.get(&format!("{path}?{name}=1&{name}=1"));
+        assert!(twice.status == 400 && twice.body.contains("is there twice"), "{twice:?}");
+        for query in ["", &format!("{name}=1"), &format!("&{name}=%31&")] {
+            assert_eq!(admin.get(&format!("{path}?{query}")).status, 200, "{path}?{query}");
+        }
+    }
+    let reply = admin.get("/api/log?after=x");
+    assert!(reply.status == 400 && reply.body.contains("the number of a line"), "{reply:?}");
 }
 
 #[test]
