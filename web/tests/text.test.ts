@@ -2,7 +2,16 @@ import { describe, expect, test } from 'vitest';
 import { counted } from '../src/lib/text/count.ts';
 import { csv } from '../src/lib/text/csv.ts';
 import { naturalKey } from '../src/lib/text/natural.ts';
-import { isoSpan, roundTrip, span, stopwatch } from '../src/lib/text/time.ts';
+import {
+  exactTime,
+  isoSpan,
+  isoTime,
+  roundTrip,
+  shortTime,
+  span,
+  stopwatch,
+  timeOfDay,
+} from '../src/lib/text/time.ts';
 import { visible } from '../src/lib/text/visible.ts';
 
 describe('what is shown of odd text', () => {
@@ -89,6 +98,30 @@ describe('figures', () => {
 
   test('durations for machines', () => {
     expect(isoSpan(61_500)).toBe('PT61S');
+  });
+});
+
+describe('times', () => {
+  const now = new Date(2026, 4, 3, 12).getTime();
+
+  test('a time that Date cannot show is a word', () => {
+    for (const shown of [timeOfDay, exactTime, isoTime, (at_ms: number) => shortTime(at_ms, now)]) {
+      expect(shown(8.64e15 + 1)).toBe('far in the future');
+      expect(shown(Number.MAX_VALUE)).toBe('far in the future');
+      expect(shown(-8.64e15 - 1)).toBe('far in the past');
+    }
+  });
+
+  test('the last one that it can show is a time', () => {
+    expect(isoTime(8.64e15)).toBe('+275760-09-13T00:00:00.000Z');
+    expect(exactTime(8.64e15)).toMatch(/^275760-09-1[23] /);
+    expect(shortTime(8.64e15, now)).toContain('275760');
+  });
+
+  test('a day of the other half year has its year', () => {
+    expect(shortTime(now, now)).toBe('12:00:00');
+    expect(shortTime(new Date(2026, 5, 3, 12).getTime(), now)).not.toContain('2026');
+    expect(shortTime(new Date(2027, 4, 3, 12).getTime(), now)).toContain('2027');
   });
 });
 

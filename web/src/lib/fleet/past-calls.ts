@@ -1,7 +1,7 @@
 /** Calls that are over, page by page from the latest on, and what their table says of each. */
 
 import type { PastCall, PastParty } from '../api/types.ts';
-import { exactTime, stopwatch } from '../text/time.ts';
+import { exactTime, isoTime, stopwatch } from '../text/time.ts';
 import { partyText } from './call-row.ts';
 import { DIRECTION_WORD } from './words.ts';
 
@@ -91,7 +91,7 @@ export const PAST_CALL_HEADS = [
 
 /** A row of a saved table. */
 export function pastCallCells({ call, from, to, lastedMs }: PastCallRow): string[] {
-  const began = new Date(call.began_ms).toISOString();
+  const began = isoTime(call.began_ms);
   const direction = DIRECTION_WORD[call.direction];
   const end = call.end_seen ? 'Seen' : 'Not seen';
   return [began, call.server, direction, from, to, answeredWord(call), stopwatch(lastedMs), end];

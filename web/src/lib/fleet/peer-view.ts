@@ -1,5 +1,6 @@
 /** What the table of peers can be filtered and sorted by, and what a row is as text. */
 
+import { isoTime } from '../text/time.ts';
 import type { Column, Facet, Query } from './live-index.ts';
 import type { PeerRow } from './peer-row.ts';
 import { DEVICE_WORD, DEVICES, REGISTRATION_WORD, REGISTRATIONS } from './words.ts';
@@ -77,7 +78,7 @@ export const PEER_COLUMNS: readonly (Column<PeerRow> & { label: string; text: (r
       id: 'since',
       label: 'Since',
       value: (row) => row.sinceMs,
-      text: (row) => (row.sinceMs === null ? '' : new Date(row.sinceMs).toISOString()),
+      text: (row) => (row.sinceMs === null ? '' : isoTime(row.sinceMs)),
     },
     {
       id: 'new',

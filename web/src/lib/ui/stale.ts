@@ -1,7 +1,7 @@
 /** What is said beside something that is not live. */
 
 import type { Freshness } from '../api/types.ts';
-import { shortTime } from '../text/time.ts';
+import { isoTime, shortTime } from '../text/time.ts';
 
 /**
  * `linkStaleSince` is when this page last heard from the hub, if it hears nothing now: then nothing is live,
@@ -33,9 +33,9 @@ export const NOT_LIVE = 'Not live, as of';
 export function savedStale(fresh: Freshness, linkStaleSince: number | null): string {
   switch (fresh.is) {
     case 'live':
-      return linkStaleSince === null ? '' : new Date(linkStaleSince).toISOString();
+      return linkStaleSince === null ? '' : isoTime(linkStaleSince);
     case 'as_of':
-      return new Date(fresh.at_ms).toISOString();
+      return isoTime(fresh.at_ms);
     case 'unknown':
       return 'never heard';
     case 'not_offered':
