@@ -4,6 +4,7 @@
 //! what comes in to a WAV file; [`Phone::heard_tone`] listens to that. It may have accounts on several servers
 //! at once, as a Cisco 7960 has.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -95,6 +96,29 @@ struct Running {
     _process: Process,
     /// The first event that can belong to the call that is looked at.
     call_mark: usize,
+    /// How long the registration of each of its accounts lasts; zero is an account that does not register.
+    accounts: HashMap<String, Duration>,
+}
+
+impl Running {
+    /// Each `uanew` makes one more account with a contact of its own, also where there is one already; so the
+    /// one that is there goes first.
+    fn renew_account(&mut self, account: &str, expires: Duration, params: &str) -> Result<()> {
+        self.remove_account(account)?;
+        let params = format!("<{account}>;regint={};{params}", expires.as_secs());
+        self.control.command("uanew", &params)?;
+        self.accounts.insert(account.to_owned(), expires);
+        Ok(())
+    }
+
+    /// Ends its registration too, if it has one.
+    fn remove_account(&mut self, account: &str) -> Result<()> {
+        if self.accounts.contains_key(account) {
+            self.control.command("uadel", account)?;
+            self.accounts.remove(account);
+        }
+        Ok(())
+    }
 }
 
 impl Phone {
@@ -121,7 +145,8 @@ impl Phone {
             process.must_run()?;
             Ok(Control::connect(&name, control_at, &log).ok())
         })?;
-        let running = Mutex::new(Some(Running { control, _process: process, call_mark: 0 }));
+        let running =
+            Running { control, _process: process, call_mark: 0, accounts: HashMap::new() };
         Ok(Self {
             number,
             name,
@@ -130,7 +155,7 @@ impl Phone {
             address,
             folder,
             log,
-            running,
+            running: Mutex::new(Some(running)),
             _place: place,
         })
     }
@@ -148,23 +173,24 @@ impl Phone {
     }
 
     /// Registers at a server, for `expires`, and returns when that has happened; baresip refreshes it after nine
-    /// tenths of the time. Registrations at other servers stay.
+    /// tenths of the time. Registrations at other servers stay, and so does this one if the server has it already.
     ///
     /// # Errors
     ///
     /// [`LabError::Refused`] with the server's answer.
     pub fn register_at(&self, server: &Asterisk, expires: Duration) -> Result<()> {
         let account = self.account(server);
+        let known = self.with(|running| Ok(running.accounts.get(&account) == Some(&expires)))?;
+        // A new account in its place would end the calls of this one.
+        if known && self.is_registered_at(server)? {
+            return Ok(());
+        }
         let answering = if self.answers { "auto" } else { "manual" };
-        let params = format!(
-            "<{account}>;auth_pass={};regint={};answermode={answering}",
-            phone_secret(&self.number),
-            expires.as_secs(),
-        );
+        let params = format!("auth_pass={};answermode={answering}", phone_secret(&self.number));
         let what = format!("{} is registered at {}", self.name, server.name());
         self.with(|running| {
             let mark = running.control.mark();
-            running.control.command("uanew", &params)?;
+            running.renew_account(&account, expires, &params)?;
             let control = &running.control;
             let (answer, _) = control.wait_event(mark, &what, REGISTER_WITHIN, |event| {
                 match (event.account == account, event.kind.as_str()) {
@@ -179,15 +205,19 @@ impl Phone {
         })
     }
 
-    /// Has an account at a server from which it can call, without registering.
+    /// Has an account at a server from which it can call, without registering. One that it has there already
+    /// stays as it is.
     ///
     /// # Errors
     ///
     /// If it is not running.
     pub fn add_account(&self, server: &Asterisk) -> Result<()> {
-        let params =
-            format!("<{}>;auth_pass={};regint=0", self.account(server), phone_secret(&self.number));
-        self.with(|running| running.control.command("uanew", &params).map(drop))
+        let account = self.account(server);
+        let params = format!("auth_pass={}", phone_secret(&self.number));
+        self.with(|running| match running.accounts.contains_key(&account) {
+            true => Ok(()),
+            false => running.renew_account(&account, Duration::ZERO, &params),
+        })
     }
 
     /// Waits for the next REGISTER to be answered at this server: a refresh.
@@ -211,10 +241,11 @@ impl Phone {
     ///
     /// # Errors
     ///
-    /// [`LabError::TimedOut`] if the server keeps it.
+    /// As [`Asterisk::cli`], and then nothing has changed; [`LabError::TimedOut`] if the server keeps it.
     pub fn unregister_at(&self, server: &Asterisk) -> Result<()> {
-        let account = self.account(server);
-        self.with(|running| running.control.command("uadel", &account).map(drop))?;
+        // One that cannot be asked would keep the contact, and nobody would be left who could end it.
+        self.is_registered_at(server)?;
+        self.with(|running| running.remove_account(&self.account(server)))?;
         let what = format!("{} is no longer registered at {}", self.name, server.name());
         wait_until(&what, REGISTER_WITHIN, &self.log, || Ok(!self.is_registered_at(server)?))
     }
