@@ -22,7 +22,7 @@ pub enum LabError {
     #[error("the lab must run as root: it starts Asterisk in a root folder of its own")]
     NotRoot,
     /// The lab with this number is in use by another process.
-    #[error("lab {number} is in use by another process")]
+    #[error("lab {number} is in use by another process: end that one first")]
     NumberTaken {
         /// The number that was asked for.
         number: u8,

@@ -21,12 +21,19 @@ Things to try, here:
   kill a                             SIGKILL to a, b, gateway, cache1 or cache2 (start a: comes back)
   help, quit";
 
+/// Where nobody can type, there will be no line, and that is no reason to end.
+const NO_TERMINAL: &str = "Commands are read from a terminal only, and standard input is none.";
+
 /// A line that was typed, or nothing when all is over.
 pub(crate) type Typed = Option<String>;
 
 /// Does what is typed until it is `quit`, or until nothing comes any more.
 pub(crate) fn run(scene: &Scene<'_>, typed: &Sender<Typed>, lines: &Receiver<Typed>) {
-    println!("\n{HELP}\n\nIn another terminal, a server's own console:\n");
+    let typing = io::stdin().is_terminal();
+    match typing {
+        true => println!("\n{HELP}\n\nIn another terminal, a server's own console:\n"),
+        false => println!("\n{NO_TERMINAL}\n\nA server's own console:\n"),
+    }
     for server in scene.lab.servers() {
         println!("  {:<8} {}", server.name(), server.console_command());
     }
@@ -35,20 +42,24 @@ pub(crate) fn run(scene: &Scene<'_>, typed: &Sender<Typed>, lines: &Receiver<Typ
         println!("  {}", console.invitation());
     }
     println!("\nCtrl-C ends everything.");
-    listen(typed.clone());
+    if typing {
+        listen(typed.clone());
+    }
     let (stop, stopped) = mpsc::channel();
     thread::scope(|threads| {
         threads.spawn(move || console::live(scene.lab, &stopped));
-        read(scene, lines);
+        read(scene, lines, typing);
         drop(stop);
     });
 }
 
-fn read(scene: &Scene<'_>, lines: &Receiver<Typed>) {
+fn read(scene: &Scene<'_>, lines: &Receiver<Typed>, typing: bool) {
     loop {
-        print!("> ");
-        // A prompt that is not seen does no harm.
-        let _seen = io::stdout().flush();
+        if typing {
+            print!("> ");
+            // A prompt that is not seen does no harm.
+            let _seen = io::stdout().flush();
+        }
         let Ok(Some(line)) = lines.recv() else { return };
         match obey(scene, line.trim()) {
             Ok(true) => {}
@@ -58,21 +69,17 @@ fn read(scene: &Scene<'_>, lines: &Receiver<Typed>) {
     }
 }
 
-/// Reads on a thread of its own, so that a signal can end what waits for a line. Where nobody can type, there
-/// will be no line, and that is no reason to end.
+/// Reads on a thread of its own, so that a signal can end what waits for a line.
 fn listen(typed: Sender<Typed>) {
-    let input = io::stdin();
-    if input.is_terminal() {
-        thread::spawn(move || {
-            for line in input.lock().lines().map_while(io::Result::ok) {
-                if typed.send(Some(line)).is_err() {
-                    return;
-                }
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(io::Result::ok) {
+            if typed.send(Some(line)).is_err() {
+                return;
             }
-            // Ctrl-D; nobody listens when all is over already.
-            let _over = typed.send(None);
-        });
-    }
+        }
+        // Ctrl-D; nobody listens when all is over already.
+        let _over = typed.send(None);
+    });
 }
 
 /// Does what a line says; false is the end.
