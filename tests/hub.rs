@@ -101,6 +101,35 @@ fn what_was_is_kept(hub: &Hub, viewer: &Api, call: &Value) -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn variables_are_an_operators_to_write_and_registrations_are_nobodys() -> Result<()> {
+    let lab =
+        Lab::builder("hub-variables").without_server("B").without_server("gateway").start()?;
+    let hub = with_users(lab.hub().reads_caches_of(lab.a()).start()?)?;
+    let operator = hub.log_in("otto", PASSWORD)?;
+    let put = |name: &str, body: &Value| {
+        operator.ask("PUT", &format!("/api/variables/{name}"), Some(body))
+    };
+    let value = json!({ "value": "@127.9.9.9/", "ttl_s": 60 });
+    wait_until("the caches are ready", SOON, hub.log(), || {
+        Ok(put("GREETING", &value)?.status == 204)
+    })?;
+    let found = operator.get("/api/variables")?;
+    assert_eq!(found["variables"][0]["name"], "GREETING");
+    for (method, body) in [("PUT", Some(&value)), ("DELETE", None)] {
+        let answer = operator.ask(method, "/api/variables/PEERA_200", body)?;
+        assert_eq!(answer.status, 409, "{answer:?}");
+        let error = answer.body["error"].as_str().unwrap_or_default();
+        ensure!(error.contains("registration"), "{error}");
+    }
+    assert_eq!(operator.get("/api/registrations")?["registrations"], json!([]));
+    for ttl_s in [json!(0), json!(u64::MAX)] {
+        let answer = put("GREETING", &json!({ "value": "x", "ttl_s": ttl_s }))?;
+        assert_eq!(answer.status, 422, "{answer:?}");
+    }
+    Ok(())
+}
+
 fn viewers_are_refused(viewer: &Api, call: &Value) -> Result<()> {
     let channel = json!({ "channel": call["legs"][0]["channel"] });
     let answer = viewer.ask("POST", "/api/servers/A/hangup", Some(&channel))?;
