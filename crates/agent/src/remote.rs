@@ -175,7 +175,11 @@ async fn connect_unbounded(
     let stream: Box<dyn Stream> = if hub.tls {
         let name = ServerName::try_from(hub.host.clone());
         let name = name.map_err(|_| RemoteError::Url(hub.to_string()))?;
-        Box::new(TlsConnector::from(tls::client(trust)?).connect(name, stream).await.map_err(io)?)
+        let connected = TlsConnector::from(tls::client(trust)?).connect(name, stream).await;
+        Box::new(connected.map_err(|error| match is_no_tls(&error) {
+            true => no_hub(hub, "it does not speak TLS; is it http://, on this machine?"),
+            false => io(error),
+        })?)
     } else {
         Box::new(stream)
     };
@@ -195,6 +199,11 @@ async fn connect_unbounded(
             None => return Err(no_hub(hub, "it closed the connection")),
         }
     }
+}
+
+fn is_no_tls(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidMessage(_)))
 }
 
 fn no_hub(hub: &HubUrl, why: impl ToString) -> RemoteError {
@@ -230,6 +239,9 @@ async fn upgrade(
             })
         }
         Err(Error::Io(error)) => Err(RemoteError::Io(hub.clone(), error)),
+        Err(Error::Protocol(_)) if !hub.tls => {
+            Err(no_hub(hub, "it does not speak plain HTTP; is it https://?"))
+        }
         Err(error) => Err(no_hub(hub, error)),
     }
 }
@@ -413,9 +425,35 @@ impl fmt::Debug for Token {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio_tungstenite::tungstenite::protocol::Role;
 
     use super::*;
+
+    /// What is said of somebody who answers so, and reads what comes.
+    async fn said_of(scheme: &str, answer: &'static [u8]) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        let answering = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("somebody comes");
+            stream.write_all(answer).await.expect("they listen");
+            let _read = stream.read_to_end(&mut Vec::new()).await;
+        });
+        let hub: HubUrl = format!("{scheme}://{address}").parse().expect("an address");
+        let pin = "ab".repeat(32).parse().expect("a fingerprint");
+        let error = connect(&hub, &Trust::Pinned(pin), "Enrol x").await.err().expect("no hub");
+        answering.abort();
+        error.to_string()
+    }
+
+    #[tokio::test]
+    async fn whoever_took_the_wrong_scheme_is_told_the_other() {
+        let said = said_of("https", b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        assert!(said.contains("http://"), "{said}");
+        // An alert: this is TLS.
+        let said = said_of("http", b"\x15\x03\x01\x00\x02\x02\x46").await;
+        assert!(said.contains("https://?"), "{said}");
+    }
 
     /// As when a packet was lost, and all that the hub asked meanwhile comes in one piece.
     #[tokio::test]

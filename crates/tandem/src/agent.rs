@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use agent::Ami;
 use agent::config::{Config, DEFAULT_PATH, Enrolment};
 use agent::remote::{self, HubUrl, Token};
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 
 use crate::exit::Exit;
@@ -101,6 +101,8 @@ impl Enrol {
             "-" => std::io::read_to_string(std::io::stdin()).context("standard input")?,
             token => token.to_owned(),
         };
+        let missing = "there is no token: \"tandem agent invite\" makes one, or the console's page Administration";
+        ensure!(!token.trim().is_empty(), missing);
         let token: Token = token.parse().context("the token is damaged")?;
         let enrolment = runtime()?.block_on(remote::enrol(&config, &self.hub, &token))?;
         enrolment.write(&config.state)?;
