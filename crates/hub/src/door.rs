@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
+use acl::network_of;
 use axum_server::accept::Accept;
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -23,7 +24,7 @@ use crate::hub::{Hub, lock};
 
 /// Connections at once, but for those of agents, which have one each.
 const CONNECTIONS_MAX: usize = 1024;
-/// The same of one address: it keeps out nobody but itself.
+/// The same of one address, or one /64 of IPv6: it keeps out nobody but itself.
 const OF_ADDRESS_MAX: usize = 256;
 /// Whoever knocks without end fills no log.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
@@ -91,8 +92,11 @@ impl Door {
 
 impl Places {
     fn is_full(&self, of: IpAddr) -> bool {
-        let own = self.by_address.get(&of).copied().unwrap_or_default();
-        self.taken >= CONNECTIONS_MAX || own >= OF_ADDRESS_MAX
+        self.taken >= CONNECTIONS_MAX || self.has_all_it_may(of)
+    }
+
+    fn has_all_it_may(&self, of: IpAddr) -> bool {
+        self.by_address.get(&of).is_some_and(|own| *own >= OF_ADDRESS_MAX)
     }
 
     fn leave(&mut self, of: IpAddr) {
@@ -109,7 +113,7 @@ impl Places {
     /// as many as it may.
     fn make_room(&mut self, of: IpAddr) {
         self.strangers.retain(|guest| !guest.is_known.load(Ordering::Relaxed));
-        let is_its_own = self.taken < CONNECTIONS_MAX;
+        let is_its_own = self.has_all_it_may(of);
         let first = self.strangers.iter().position(|guest| !is_its_own || guest.of == of);
         if let Some(guest) = first.and_then(|at| self.strangers.remove(at)) {
             guest.is_over.store(true, Ordering::Relaxed);
@@ -121,7 +125,7 @@ impl Places {
 
 impl Place {
     fn take(places: &Arc<Mutex<Places>>, of: IpAddr) -> Option<Self> {
-        let of = of.to_canonical();
+        let of = network_of(of);
         let mut all = lock(places);
         if all.is_full(of) {
             all.make_room(of);
@@ -276,7 +280,21 @@ mod tests {
             .map(|_| Place::take(&places, address(30)).expect("its own give way"))
             .collect();
         assert!(is_over(&late) && !is_over(&known) && own.iter().all(|place| !is_over(place)));
-        drop((known, late, own));
+        drop((late, own));
+        assert_eq!(lock(&places).taken, 1);
+        // With both bounds reached, too, an address makes room for itself alone.
+        let others: Vec<_> = (0..CONNECTIONS_MAX - 1)
+            .map(|number| Place::take(&places, address(2 + (number % 8) as u8)).expect("room"))
+            .collect();
+        assert_eq!(lock(&places).taken, CONNECTIONS_MAX);
+        let own: Vec<_> = (0..OF_ADDRESS_MAX)
+            .map(|_| Place::take(&places, address(40)).expect("the oldest give way"))
+            .collect();
+        let gone = || others.iter().filter(|place| is_over(place)).count();
+        let before = gone();
+        let next = Place::take(&places, address(40)).expect("its own give way");
+        assert!(is_over(&own[0]) && gone() == before && !is_over(&known));
+        drop((known, others, own, next));
         assert!(lock(&places).by_address.is_empty() && lock(&places).taken == 0);
     }
 }

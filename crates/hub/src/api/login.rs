@@ -52,8 +52,8 @@ pub(super) async fn login(
     Body(login): Body<Login>,
 ) -> Result<Response, Problem> {
     let from = address.ip().to_canonical();
-    // Whatever is no name is nobody's: it fills neither the throttle nor the log.
-    if db::users::check_name(&login.user).is_err() {
+    // Whatever can be nobody's name fills neither the throttle nor the log.
+    if login.user.len() > db::users::NAME_MAX_BYTES || login.user.chars().any(char::is_control) {
         return Err(Problem::wrong_login());
     }
     if let Some(wait) = lock(&hub.throttle).begin(Instant::now(), &login.user, from) {

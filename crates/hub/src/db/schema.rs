@@ -95,6 +95,11 @@ CREATE TABLE token_numbered (
     expires_ms INTEGER
 ) STRICT;
 INSERT INTO token_numbered SELECT id, name, hash, role, created_ms, used_ms, expires_ms FROM token;
+INSERT INTO sqlite_sequence (name, seq) SELECT 'token_numbered', 0
+    WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'token_numbered');
+UPDATE sqlite_sequence SET seq = max(seq, coalesce(
+    (SELECT max(CAST(target AS INTEGER)) FROM audit WHERE action = 'token remove'), 0))
+    WHERE name = 'token_numbered';
 DROP TABLE token;
 ALTER TABLE token_numbered RENAME TO token;
 ",
@@ -137,6 +142,11 @@ mod tests {
         .expect("a call");
         let add = "INSERT INTO token (name, hash, role, created_ms) VALUES (?1, cast(?1 AS BLOB), 'viewer', 1)";
         db.execute(add, ["first"]).expect("a token");
+        db.execute_batch(
+            "INSERT INTO audit (at_ms, user, address, action, target, outcome)
+             VALUES (1, 'ada', '::1', 'token remove', '5', 'done')",
+        )
+        .expect("another was there");
         assert_eq!(prepare(&mut db), Ok(VERSION));
         let calls = crate::db::history::calls(&db, 10, 10).expect("its past");
         assert_eq!(
@@ -147,7 +157,7 @@ mod tests {
         assert_eq!(tokens.iter().map(|it| (it.id, &*it.name)).collect::<Vec<_>>(), [(1, "first")]);
         crate::db::tokens::remove(&db, 1).expect("it is there");
         db.execute(add, ["second"]).expect("another");
-        assert_eq!(db.last_insert_rowid(), 2, "no number is given twice");
+        assert_eq!(db.last_insert_rowid(), 6, "no number is given twice");
         assert_eq!(prepare(&mut db), Ok(VERSION), "and once is enough");
     }
 }

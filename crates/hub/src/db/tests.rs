@@ -224,3 +224,27 @@ fn who_is_in_stays_in_while_nothing_can_be_written() {
     let token = scratch.run(|db| tokens::of(db, HOUR_MS, &hash("token")));
     assert_eq!(token.expect("a token").0, "metrics");
 }
+
+#[test]
+fn a_users_name_is_what_everybody_reads_in_it() {
+    for good in ["ann", "O'Brien", "ann@example.com", "स्त्री", "e\u{301}lan", "emoji-🙂"]
+    {
+        assert_eq!(users::check_name(good), Ok(()), "{good:?}");
+    }
+    let long = "x".repeat(users::NAME_MAX_BYTES + 1);
+    for bad in [
+        "",
+        "-ann",
+        "shell",
+        "Shell",
+        "a b",
+        "token:a",
+        "a/b",
+        "a\u{202e}b",
+        "a\u{200b}",
+        "a\n",
+        &long,
+    ] {
+        assert!(users::check_name(bad).is_err(), "{bad:?}");
+    }
+}

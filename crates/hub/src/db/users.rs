@@ -143,16 +143,23 @@ pub struct NoName;
 pub const NAME_MAX_BYTES: usize = 64;
 
 /// Whether a user may be called so. A colon would make it look like a token in the audit log, and `shell` there is
-/// whoever was at the hub's machine; what turns the direction of text is no letter.
+/// whoever was at the hub's machine; what nobody sees is no letter.
 ///
 /// # Errors
 ///
 /// [`NoName`].
 pub fn check_name(name: &str) -> Result<(), NoName> {
-    let is_plain = |c: char| c.is_alphanumeric() || (c.is_ascii_graphic() && c != ':' && c != '/');
+    let is_plain =
+        |c: char| !c.is_control() && !c.is_whitespace() && !is_unseen(c) && c != ':' && c != '/';
     let is_name = (1..=NAME_MAX_BYTES).contains(&name.len()) && name.chars().all(is_plain);
     let is_taken = name.starts_with('-') || name.eq_ignore_ascii_case("shell");
     (is_name && !is_taken).then_some(()).ok_or(NoName)
+}
+
+/// What nobody sees in a name, or what turns the direction of the text around it.
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Removes a user, and with it all sessions.
