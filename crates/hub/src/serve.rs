@@ -12,6 +12,7 @@ use axum_server::tls_rustls::RustlsConfig;
 use fleet::{Link, Text, Via};
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto::Builder;
+use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, oneshot};
 use universal::settings::Settings;
 
@@ -26,6 +27,9 @@ use crate::variables::Variables;
 
 /// Requests that are under way may end within that time when the hub stops.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// Connections that the kernel keeps until they are taken. With the standard library's 128 a flood makes others wait
+/// for a second, until their kernel tries again.
+const BACKLOG: u32 = 1024;
 /// How long a connection may take for a request's head, and may be silent.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long it may take to be heard once it is asked whether it is there: a slow wire has to bring first what is
@@ -90,9 +94,8 @@ pub async fn serve(
     let fingerprint = tls.as_ref().and_then(|(_, fingerprint)| *fingerprint);
     let variables = settings.map(Variables::start).transpose()?.map(Arc::new);
     let acl = config.acl()?;
-    let listener = std::net::TcpListener::bind(config.listen);
+    let listener = listen(config.listen);
     let listener = listener.map_err(|error| HubError::Listen(config.listen, error))?;
-    listener.set_nonblocking(true).map_err(HubError::Serve)?;
     let mut config = config;
     // The port may have been left to the system.
     config.listen = listener.local_addr().map_err(HubError::Serve)?;
@@ -146,6 +149,13 @@ pub async fn serve(
     drop(over);
     history.await.map_err(|_| DbError::Ending)?;
     served.map_err(HubError::Serve)
+}
+
+fn listen(at: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(at)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// Holds the folder for as long as the file is open.
