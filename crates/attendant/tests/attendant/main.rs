@@ -3,4 +3,5 @@
 mod entry;
 mod fake;
 mod rig;
+mod shown;
 mod work;
